@@ -1,0 +1,127 @@
+"""The seam between Durably and an ORM: all that an adapter author must read.
+
+An adapter supplies only what differs between ORMs: how to begin a transaction, and how to run a statement on
+the same connection. SQL text, retries, serialization and the classification of failures stay in the core.
+Both halves have the same shape; the asynchronous one is awaited.
+
+An adapter package registers a factory under the entry-point group ``durably.adapters``; the factory takes the
+application database's URL and returns its halves::
+
+    def from_url(url: str) -> Sequence[Adapter[Any] | AsyncAdapter[Any]]: ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol, TypeVar, Union, runtime_checkable
+
+from durably import context
+
+H = TypeVar("H")
+
+DialectName = Literal["postgresql", "sqlite", "mysql"]
+ParamStyle = Literal["qmark", "format", "dollar"]
+#: What a statement's parameters may be, on every driver.
+Parameter = Union[str, int, None]
+
+
+@dataclass(frozen=True)
+class BeginPlan:
+    """How to begin one transaction; computed once by the core from dialect, isolation level and read-only.
+
+    ``before``: statements to run on the connection before BEGIN (MySQL and MariaDB need this).
+    ``begin``: the BEGIN statement to issue where the driver lets one choose (SQLite: ``BEGIN IMMEDIATE``).
+    ``after``: the first statements inside the transaction (PostgreSQL's SET TRANSACTION).
+    ``query_only``: SQLite, read-only: set ``PRAGMA query_only`` on the raw connection, and reset it afterwards.
+    """
+
+    before: tuple[str, ...] = ()
+    begin: str = "BEGIN"
+    after: tuple[str, ...] = ()
+    query_only: bool = False
+
+
+@runtime_checkable
+class Adapter(Protocol[H]):
+    """Runs transactions through a synchronous ORM. ``H`` is what the user's function works with."""
+
+    dialect: DialectName
+    paramstyle: ParamStyle
+
+    def ambient(self) -> H | None:
+        """A transaction that the caller has open already on this thread, if the ORM can tell."""
+        ...
+
+    def begin(self, plan: BeginPlan) -> AbstractContextManager[H]:
+        """Begin on a healthy connection; commit on a clean exit, roll back on any exception, hand it back."""
+        ...
+
+    def execute(self, handle: H, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement on the transaction's own connection; rows as tuples, [] if it returns none."""
+        ...
+
+
+@runtime_checkable
+class AsyncAdapter(Protocol[H]):
+    """Runs transactions through an asynchronous ORM; the same, awaited."""
+
+    dialect: DialectName
+    paramstyle: ParamStyle
+
+    def ambient(self) -> H | None:
+        """A transaction that the caller has open already in this task, if the ORM can tell."""
+        ...
+
+    def begin(self, plan: BeginPlan) -> AbstractAsyncContextManager[H]:
+        """Begin on a healthy connection; commit on a clean exit, roll back on any exception, hand it back."""
+        ...
+
+    async def execute(self, handle: H, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement on the transaction's own connection; rows as tuples, [] if it returns none."""
+        ...
+
+
+@runtime_checkable
+class Flushes(Protocol[H]):
+    """Optional: an adapter of a unit of work writes what is pending before the checkpoint is recorded."""
+
+    def flush(self, handle: H) -> Any:
+        """Send pending writes (awaited on an asynchronous adapter)."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """Optional: an adapter that made its own engine or pool closes it at shutdown."""
+
+    def close(self) -> Any:
+        """Close what the adapter itself opened (awaited on an asynchronous adapter)."""
+        ...
+
+
+@runtime_checkable
+class Locates(Protocol):
+    """Optional: an adapter that knows its database's address, from which the system database's default follows."""
+
+    def url(self) -> str | None:
+        """The address with its password, or None."""
+        ...
+
+
+def transaction_handle(*, asynchronous: bool, accessor: str) -> Any:
+    """The handle of the transaction that Durably has open here, for an adapter's accessor such as ``session()``.
+
+    Raises NoTransactionError where none is open, SessionKindError where it is of the other kind, and WrongThreadError
+    on another thread or task than the transaction's own.
+    """
+    return context.transaction_handle(asynchronous=asynchronous, accessor=accessor)
+
+
+def transaction_owner() -> Callable[[str], None]:
+    """For adapters that watch every use of their handle: a check that this thread and task are still the caller's own.
+
+    Called with the name to give in the error, it raises WrongThreadError elsewhere.
+    """
+    return context.owner_check()

@@ -1,0 +1,87 @@
+"""What a workflow's code may ask about itself, and the options of the next start."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from durably import context
+from durably.context import OptionsBlock
+from durably.errors import ConfigurationError
+from durably.registry import registry
+
+T = TypeVar("T")
+
+MAX_ID = 255
+
+
+def workflow_id() -> str | None:
+    """The id of the workflow that runs here, or None outside a workflow."""
+    frame = context.frame()
+    return frame.run.workflow_id if frame is not None else None
+
+
+def step_id() -> int | None:
+    """The function id of the step or transaction whose body runs here, or None outside one. Counts from 1."""
+    frame = context.frame()
+    return frame.body.function_id if frame is not None and frame.body is not None else None
+
+
+def step_key() -> str:
+    """An idempotency key for what the current step calls: the same on every attempt and after every recovery.
+
+    Outside a workflow, where nothing is ever repeated, it is a new one each time.
+    """
+    frame = context.frame()
+    return frame.body.key if frame is not None and frame.body is not None else str(uuid4())
+
+
+def attempt() -> int:
+    """Which attempt of the current step or transaction this is, from 1; 1 outside a body."""
+    frame = context.frame()
+    return frame.body.attempt if frame is not None and frame.body is not None else 1
+
+
+@contextmanager
+def workflow_options(*, workflow_id: str | None = None) -> Iterator[None]:
+    """Options for the starts inside the block.
+
+    ``workflow_id``: the id of the one workflow that is started inside, which makes the start idempotent: a second start
+    with the same id, here or elsewhere, gets the first one's outcome. A second start in the same block raises
+    OptionsReusedError.
+    """
+    if workflow_id is not None:
+        _check_id(workflow_id)
+    with context.options_set(OptionsBlock(workflow_id=workflow_id)):
+        yield
+
+
+def _check_id(given: str) -> None:
+    if not isinstance(given, str) or not given.strip() or len(given) > MAX_ID or not given.isprintable():
+        raise ConfigurationError(
+            f"the workflow id {given!r} is not usable; give 1 to {MAX_ID} printable characters, not only blanks"
+        )
+
+
+def configured(name: str, instance: T) -> T:
+    """Name an instance whose methods are workflows, so that another process can recover them; the instance itself.
+
+    Call it at import time with the same name in every process.
+    """
+    return registry.configure(name, instance)
+
+
+class _WorkflowLogger(logging.LoggerAdapter[Any]):
+    """Adds the workflow id and step id of wherever it is called to every record."""
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        extra = {"workflow_id": workflow_id(), "step_id": step_id(), **(kwargs.get("extra") or {})}
+        return msg, {**kwargs, "extra": extra}
+
+
+#: A logger for workflow code; records carry ``workflow_id`` and ``step_id``.
+logger: logging.LoggerAdapter[Any] = _WorkflowLogger(logging.getLogger("durably.workflow"), {})
+

@@ -1,0 +1,262 @@
+"""Durably, the engine: settings that can be launched, and then execute workflows until they are shut down.
+
+Constructing opens nothing; launching opens the system database, takes a lease, and begins to look for work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from durably import context
+from durably.clock import Clock, SystemClock
+from durably.config import Executes, resolve
+from durably.declarations import Declaration, declaration_of
+from durably.drive import Offload, drive, refuse_on_loop
+from durably.errors import ConfigurationError, NotExecutingError, NotRegisteredError
+from durably.execution.adapters import Adapters
+from durably.execution.outside import run_outside
+from durably.launched import Launched
+from durably.model import WorkflowStatus
+from durably.plugins import adapter_url, adapters_from_url
+from durably.serialization import Serialization, Serializer, TypeTable
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from typing_extensions import Self
+
+log = logging.getLogger("durably")
+
+#: How long a shutdown waits for workflows that execute here, unless it is told otherwise (seconds).
+DRAIN_SECONDS = 30.0
+
+
+class Durably:
+    """One application's durable execution.
+
+    ``name``: the application; rows carry it, and executors of one application take over from each other.
+    ``system_database_url``: where workflows and checkpoints live; by default the application database itself if that is
+    PostgreSQL, else the SQLite file ``{name}.durably.db``.
+    ``application_database_url`` with ``app_db_client`` (sqlalchemy, …), or ``adapters`` by name: what transactions go
+    through.
+    ``executes``: "all" runs whatever the application has; "own" only what is started here; "none" nothing, starts are
+    left for other executors.
+    ``executor_id``: a label for humans; the id itself is new at every launch.
+    ``loop``: where background coroutines run, instead of the thread ``durably-loop``.
+    ``lease_seconds``: how soon others take over when this process stalls or its machine is lost.
+    ``transaction_pooler``: the system database is behind a pooler in transaction mode (pgbouncer).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        system_database_url: str | None = None,
+        application_database_url: str | None = None,
+        app_db_client: str | None = None,
+        adapters: Mapping[str, Any] | None = None,
+        executes: Executes | None = None,
+        application_version: str | None = None,
+        executor_id: str | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        run_migrations: bool = True,
+        transaction_pooler: bool = False,
+        lease_seconds: float = 10.0,
+        transaction_retry_seconds: float = 300.0,
+        serializer: Serializer | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._settings = resolve(
+            name,
+            adapter_url=adapter_url(adapters),
+            system_database_url=system_database_url,
+            application_database_url=application_database_url,
+            app_db_client=app_db_client,
+            executes=executes,
+            application_version=application_version,
+            executor_label=executor_id,
+            run_migrations=run_migrations,
+            transaction_pooler=transaction_pooler,
+            lease_seconds=lease_seconds,
+            transaction_retry_seconds=transaction_retry_seconds,
+        )
+        if adapters is not None and application_database_url is not None:
+            raise ConfigurationError("give either adapters or application_database_url with app_db_client, not both")
+        self.name = name
+        self._configured = adapters
+        self._adapters: Adapters | None = None
+        self._loop = loop
+        self._clock: Clock = clock or SystemClock()
+        self._serialization = Serialization(serializer)
+        self._launched: Launched | None = None
+        context.engine_constructed(self)
+
+    def __repr__(self) -> str:
+        return f"Durably({self.name!r}, {'launched' if self._launched else 'not launched'})"
+
+    # -- launching and shutting down -----------------------------------------------------------------------------
+
+    def launch(self) -> None:
+        """Open the system database and begin to execute. In asynchronous code use ``async with app``."""
+        refuse_on_loop("Durably.launch")
+        self._open(self._loop)
+        try:
+            launched = self._require()
+            if launched.executor is not None:
+                for half in launched.services.adapters.halves():
+                    if not half.asynchronous:
+                        drive(half.prepare(launched.services.executor_id))
+            launched.begin()
+        except BaseException:
+            self.shutdown(timeout_seconds=0)
+            raise
+
+    def shutdown(self, timeout_seconds: float = DRAIN_SECONDS) -> None:
+        """Stop claiming, wait for what executes here, hand back what is left, and close. Idempotent."""
+        refuse_on_loop("Durably.shutdown")
+        self._close(timeout_seconds)
+
+    def __enter__(self) -> Self:
+        self.launch()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.shutdown()
+
+    async def __aenter__(self) -> Self:
+        import asyncio
+
+        loop = self._loop or asyncio.get_running_loop()
+        await Offload(lambda: self._open(loop), _in_thread)
+        try:
+            launched = self._require()
+            if launched.executor is not None:
+                for half in launched.services.adapters.halves():
+                    if half.asynchronous:
+                        await half.prepare(launched.services.executor_id)
+                    else:
+                        await Offload(lambda half=half: drive(half.prepare(launched.services.executor_id)), _in_thread)
+            launched.begin()
+        except BaseException:
+            await Offload(lambda: self._close(0), _in_thread)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        launched = self._launched
+        await Offload(lambda: self._close(DRAIN_SECONDS), _in_thread)
+        if launched is not None:
+            for half in launched.services.adapters.halves():
+                if half.asynchronous:
+                    await half.close()
+
+    def _open(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        if self._launched is not None:
+            raise ConfigurationError(f"the engine {self.name!r} is launched already; shut it down first")
+        self._launched = Launched(
+            self, self._settings, self._clock, self._serialization, self._transaction_adapters(), loop
+        )
+        context.engine_launched(self)
+
+    def _close(self, timeout_seconds: float) -> None:
+        launched, self._launched = self._launched, None
+        if launched is not None:
+            context.engine_shut_down(self)
+            self._adapters = None
+            launched.close(timeout_seconds)
+
+    def forked(self) -> object:
+        """In a forked child: forget what the parent opened (see ``durably.context``)."""
+        inherited = self._launched, self._adapters
+        self._launched = self._adapters = None
+        return inherited
+
+    @contextlib.contextmanager
+    def current(self) -> Iterator[Self]:
+        """Make this the engine that ``durably.…`` verbs use in this context, where several are launched."""
+        with context.engine_current(self):
+            yield self
+
+    # -- the coroutines behind the verbs -------------------------------------------------------------------------
+
+    async def start(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[str, TypeTable]:
+        """Start a workflow in the background; its id, and the classes its value may have."""
+        declaration = _workflow(function)
+        receiver = getattr(function, "__self__", None)
+        args = args if receiver is None else (receiver, *args)
+        launched = self._require()
+        workflow_id = launched.new_workflow_id(declaration)
+        if launched.executor is None:
+            await launched.runner.leave(declaration, args, kwargs, workflow_id)
+        else:
+            ready = await launched.runner.start(declaration, args, kwargs, workflow_id)
+            if ready is not None:
+                launched.dispatch(ready)
+        return workflow_id, declaration.types
+
+    async def call_workflow(self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a workflow in the caller's thread or task."""
+        launched = self._require()
+        if launched.executor is None:
+            raise NotExecutingError(
+                f"the engine {self.name!r} has executes='none' and cannot run {declaration} here; "
+                "use durably.start_workflow, which leaves it for an executor"
+            )
+        return await launched.runner.call(declaration, args, kwargs, launched.new_workflow_id(declaration))
+
+    async def call_transaction(self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a transaction outside any workflow; works before launch, too."""
+        half = self._transaction_adapters().for_transaction(declaration)
+        return await run_outside(
+            half, declaration, args, kwargs, self._clock, self._settings.transaction_retry_seconds
+        )
+
+    async def status(self, workflow_id: str) -> WorkflowStatus:
+        """The row of a workflow; WorkflowNotFoundError."""
+        return await self._require().connected.status(workflow_id)
+
+    async def result(
+        self, workflow_id: str, *, timeout_seconds: float | None = None, expect: TypeTable | None = None
+    ) -> Any:
+        """Wait for a workflow's outcome; WaitTimeoutError, WorkflowNotFoundError, WorkflowCancelledError."""
+        return await self._require().connected.result(workflow_id, timeout_seconds=timeout_seconds, expect=expect)
+
+    def _require(self) -> Launched:
+        if self._launched is None:
+            raise context.not_launched(self.name)
+        return self._launched
+
+    def _transaction_adapters(self) -> Adapters:
+        if self._adapters is None:
+            configured = self._configured
+            if configured is None:
+                configured = adapters_from_url(self._settings)
+            self._adapters = Adapters(configured)
+        return self._adapters
+
+
+def _workflow(function: Callable[..., Any]) -> Declaration:
+    declaration = declaration_of(function)
+    if declaration is None or declaration.kind != "workflow":
+        name = getattr(function, "__qualname__", repr(function))
+        raise NotRegisteredError(
+            f"{name} is not a workflow; declare it with @durably.workflow"
+            + (f" (it is a {declaration.kind})" if declaration is not None else "")
+        )
+    return declaration
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    import threading
+
+    threading.Thread(target=work, name="durably-launch", daemon=True).start()

@@ -1,0 +1,192 @@
+"""The adapters of one engine: found by name and by kind of function, and prepared once each.
+
+Preparing finds out whether a transaction and its checkpoint can be one commit (co-located): this executor's fresh id,
+which the ledger has just written, must be readable through the application's own connection, and the checkpoints'
+table writable. Otherwise the application database gets the table of completion rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from durably.adapter import Adapter, AsyncAdapter, Closes, Flushes, Parameter
+from durably.declarations import Declaration
+from durably.errors import ConfigurationError, NoAdapterError
+from durably.sql import completion
+from durably.sql.begin import begin_plan
+from durably.sql.dialect import DIALECTS, Dialect, render
+from durably.sql.gate import Gate, file_gate
+
+log = logging.getLogger("durably.adapters")
+
+AnyAdapter = "Adapter[Any] | AsyncAdapter[Any]"
+
+
+class Half:
+    """The synchronous or asynchronous half of an adapter, in the form that the exactly-once protocol awaits."""
+
+    def __init__(self, name: str, adapter: Any) -> None:
+        self.name = name
+        self.adapter = adapter
+        self.asynchronous = inspect.iscoroutinefunction(adapter.execute)
+        self.dialect: Dialect = DIALECTS[adapter.dialect]
+        self.gate: Gate | None = None
+        self.colocated = False
+        self._prepared = False
+
+    def begin(self, isolation_level: str | None, read_only: bool) -> Any:
+        """An asynchronous context manager around the adapter's transaction, whatever its half."""
+        scope = self.adapter.begin(begin_plan(self.dialect.name, isolation_level, read_only))
+        return scope if self.asynchronous else _Awaited(scope)
+
+    async def execute(self, handle: Any, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
+        """Run one of the core's statements on the transaction's connection."""
+        rows = self.adapter.execute(handle, render(sql, self.dialect, self.adapter.paramstyle), params)
+        return (await rows if self.asynchronous else rows) or []
+
+    async def flush(self, handle: Any) -> None:
+        """Have a unit of work write what is pending."""
+        if isinstance(self.adapter, Flushes):
+            flushed = self.adapter.flush(handle)
+            if self.asynchronous:
+                await flushed
+
+    async def close(self) -> None:
+        """Close what the adapter itself opened."""
+        if isinstance(self.adapter, Closes):
+            closed = self.adapter.close()
+            if self.asynchronous:
+                await closed
+
+    # -- preparing -----------------------------------------------------------------------------------------------
+
+    async def prepare(self, executor_id: str) -> None:
+        """Find out about co-location, and make the table of completion rows where it is needed; once."""
+        if self._prepared:
+            return
+        if self.dialect.name == "sqlite":
+            self.gate = await self._file_gate()
+        self.colocated = await self._sees(executor_id)
+        if not self.colocated:
+            await self._ensure_completion_table()
+        self._prepared = True
+        log.debug("adapter %r: %s", self.name, "co-located" if self.colocated else "apart")
+
+    async def _file_gate(self) -> Gate:
+        async with self.begin(None, True) as handle:
+            files = await self.execute(handle, "PRAGMA database_list")
+        path = next((row[2] for row in files if row[1] == "main"), "")
+        return file_gate(path) if path else Gate()
+
+    async def _sees(self, executor_id: str) -> bool:
+        with contextlib.suppress(Exception):  # no such table, or no right to read it: apart
+            async with self.begin(None, True) as handle:
+                rows = await self.execute(handle, "SELECT 1 FROM {t}executors WHERE executor_id = ?", (executor_id,))
+                if not rows or not self.dialect.may_insert:
+                    return bool(rows)
+                may = await self.execute(handle, self.dialect.may_insert)
+                if not may[0][0]:
+                    log.warning(
+                        "adapter %r reaches the system database but may not insert into durably.operation_outputs; "
+                        "its transactions are recorded apart, in durably.transaction_completion",
+                        self.name,
+                    )
+                return bool(may[0][0])
+        return False
+
+    async def _ensure_completion_table(self) -> None:
+        if await self._has_completion_table():
+            return
+        if self.gate is not None:
+            await self.gate.acquire()
+        try:
+            async with self.begin(None, False) as handle:
+                for sql, params in completion.create_table(self.dialect.name):
+                    await self.execute(handle, sql, params)
+        except Exception as error:
+            # Another process may have made it meanwhile.
+            with contextlib.suppress(Exception):
+                if await self._has_completion_table():
+                    return
+            raise ConfigurationError(
+                f"the application database of adapter {self.name!r} needs the table "
+                f"{self.dialect.table}transaction_completion, and it could not be created: {error}"
+            ) from error
+        finally:
+            if self.gate is not None:
+                self.gate.release()
+
+    async def _has_completion_table(self) -> bool:
+        async with self.begin(None, True) as handle:
+            sql, params = completion.has_table(self.dialect.name)
+            return bool(await self.execute(handle, sql, params))
+
+
+class _Awaited:
+    """A synchronous context manager in asynchronous clothes."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Any) -> None:
+        self._scope = scope
+
+    async def __aenter__(self) -> Any:
+        return self._scope.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Any:
+        return self._scope.__exit__(kind, error, traceback)
+
+
+class Adapters:
+    """Adapters by name, each with one half or both."""
+
+    def __init__(self, configured: Mapping[str, Any]) -> None:
+        self._halves: dict[tuple[str, bool], Half] = {}
+        for name, adapters in configured.items():
+            for adapter in adapters if isinstance(adapters, Sequence) else [adapters]:
+                half = Half(name, adapter)
+                if self._halves.setdefault((name, half.asynchronous), half) is not half:
+                    kind = "asynchronous" if half.asynchronous else "synchronous"
+                    raise ConfigurationError(f"adapter {name!r} has two {kind} halves; configure one of each kind")
+
+    def halves(self) -> list[Half]:
+        """All of them."""
+        return list(self._halves.values())
+
+    def for_transaction(self, declaration: Declaration) -> Half:
+        """The half that runs this transaction; NoAdapterError if it is not configured."""
+        name = declaration.transaction.adapter
+        half = self._halves.get((name, declaration.is_async))
+        if half is not None:
+            return half
+        if (name, not declaration.is_async) in self._halves:
+            has, needs = ("asynchronous", "synchronous")[declaration.is_async], _KINDS[declaration.is_async]
+            has = _KINDS[not declaration.is_async]
+            raise NoAdapterError(
+                f"{declaration} is {'an async def' if declaration.is_async else 'a plain def'}, but adapter {name!r} "
+                f"has only its {has} half; configure its {needs} half too, or change the function",
+                adapter=name,
+            )
+        names = ", ".join(sorted({repr(one) for one, _ in self._halves})) or "none"
+        raise NoAdapterError(
+            f"{declaration} goes through adapter {name!r}, which is not configured (configured: {names}); give "
+            f"Durably(...) an application_database_url with app_db_client, or adapters={{{name!r}: ...}}",
+            adapter=name,
+        )
+
+    def check(self, declarations: Sequence[Declaration]) -> None:
+        """At launch: a transaction whose adapter is here must find its own half of it."""
+        configured = {name for name, _ in self._halves}
+        for declaration in declarations:
+            if declaration.kind == "transaction" and declaration.transaction.adapter in configured:
+                self.for_transaction(declaration)
+
+
+_KINDS = {False: "synchronous", True: "asynchronous"}

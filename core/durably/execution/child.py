@@ -1,0 +1,35 @@
+"""A child workflow called by its parent: its id follows from its place, its result is recorded like a step's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from durably.declarations import Declaration
+from durably.model import CheckpointKey
+
+if TYPE_CHECKING:
+    from durably.execution.run import Run
+
+
+def child_id(run: Run, key: CheckpointKey) -> str:
+    """``{parent}-{function id}``; inside a gather, the branch comes before the function id."""
+    return f"{run.workflow_id}-{key.branch}-{key.function_id}" if key.branch else f"{run.workflow_id}-{key.function_id}"
+
+
+async def run_child(
+    run: Run, key: CheckpointKey, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Run a child whose result has no checkpoint yet. After a crash in between, its id finds it again."""
+    started_at = run.services.clock.now_ms()
+    workflow_id = child_id(run, key)
+    try:
+        value = await run.call_child(declaration, workflow_id, args, kwargs)
+    except Exception as error:
+        checkpoint, raised = run.error_checkpoint(error, key, declaration.name)
+        await run.record(key, checkpoint, started_at, workflow_id)
+        if raised is error:
+            raise
+        raise raised from error
+    checkpoint = run.output_checkpoint(value, key, declaration.name, declaration.types)
+    await run.record(key, checkpoint, started_at, workflow_id)
+    return value

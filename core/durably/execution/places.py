@@ -1,0 +1,135 @@
+"""Where workflows run in the background: plain functions on threads, coroutines on one event loop."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger("durably.execution")
+
+#: An idle thread ends after this many seconds.
+IDLE_SECONDS = 10.0
+
+
+class Threads:
+    """As many threads as there is work at once, kept a while for more.
+
+    Daemons, unlike those of concurrent.futures: a process may end while workflows wait; they go on elsewhere.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._mutex = threading.Lock()
+        self._idle: list[queue.SimpleQueue[Callable[[], None]]] = []
+        self._count = 0
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Run ``work`` on an idle thread, or on a new one."""
+        with self._mutex:
+            if self._idle:
+                self._idle.pop().put(work)
+                return
+            self._count += 1
+            name = f"{self._name}-{self._count}"
+        threading.Thread(target=self._work, args=(work,), name=name, daemon=True).start()
+
+    def _work(self, work: Callable[[], None]) -> None:
+        inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        while True:
+            try:
+                work()
+            except BaseException:
+                log.exception("a background thread failed")
+            with self._mutex:
+                self._idle.append(inbox)
+            try:
+                work = inbox.get(timeout=IDLE_SECONDS)
+            except queue.Empty:
+                with self._mutex:
+                    if inbox in self._idle:
+                        self._idle.remove(inbox)
+                        return
+                work = inbox.get()
+
+
+class Loop:
+    """The event loop for background coroutines: one that is given, else a thread of its own, started when needed."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self._loop = loop
+        self._given = loop is not None
+        self._thread: threading.Thread | None = None
+        self._mutex = threading.Lock()
+        self._tasks: set[Any] = set()
+
+    def give(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Use ``loop`` from now on."""
+        self._loop, self._given = loop, True
+
+    def submit(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a coroutine as a task of the loop; from any thread."""
+        loop = self._running()
+        loop.call_soon_threadsafe(self._spawn, coroutine)
+
+    def _spawn(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        import asyncio
+
+        # The loop itself keeps only weak references to its tasks.
+        task = asyncio.get_running_loop().create_task(coroutine())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the loop and wait for it on this thread."""
+        import asyncio
+
+        return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
+
+    @property
+    def has_thread(self) -> bool:
+        """Whether a thread of our own runs."""
+        return self._thread is not None
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        with self._mutex:
+            if self._loop is None or self._loop.is_closed():
+                self._start()
+            assert self._loop is not None  # noqa: S101
+            return self._loop
+
+    def _start(self) -> None:
+        import asyncio
+
+        loop = self._loop = asyncio.new_event_loop()
+        self._given = False
+        self._thread = threading.Thread(target=loop.run_forever, name="durably-loop", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the loop's thread, if it is ours; what still runs there is cancelled."""
+        with self._mutex:
+            thread, loop, self._thread, self._loop = self._thread, self._loop, None, None
+        if thread is None or loop is None:
+            return
+
+        import asyncio
+
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _cancel_all() -> None:
+    import asyncio
+
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,299 @@
+"""Workflows from their start or claim to their outcome, in whichever thread or task calls.
+
+The same coroutines run a workflow in its caller's thread, in a background thread, and on an event loop.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from durably import context
+from durably.context import CurrentEngine, Frame
+from durably.declarations import Declaration
+from durably.errors import (
+    NotLaunchedError,
+    NotRegisteredError,
+    RecoveryAttemptsExceededError,
+    WorkflowIdConflictError,
+)
+from durably.execution.history import History
+from durably.execution.outcome import decode_outcome
+from durably.execution.receivers import bind, receiver_names, split
+from durably.execution.run import Run
+from durably.execution.services import Services
+from durably.execution.signals import ExecutionSignal, HandedBack, Parked
+from durably.ledger import queries
+from durably.ledger.commands import RecordOutcome, StartWorkflow
+from durably.ledger.queries import Claimed
+from durably.model import CheckpointKey, Outcome, Status, WorkflowStatus
+from durably.registry import registry
+from durably.serialization import Payload, TypeTable
+
+log = logging.getLogger("durably.execution")
+
+
+class Ready(NamedTuple):
+    """A run that this process holds, and what its function is to be called with."""
+
+    run: Run
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+class Runner:
+    """Starts and executes workflows for one engine."""
+
+    def __init__(self, services: Services, engine: CurrentEngine) -> None:
+        self.services = services
+        self.engine = engine
+
+    # -- starting ------------------------------------------------------------------------------------------------
+
+    async def call(
+        self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], workflow_id: str
+    ) -> Any:
+        """Start a workflow and execute it here; if the id is taken, wait for that one's outcome."""
+        ready = await self.start(declaration, args, kwargs, workflow_id)
+        if ready is None:
+            return await self.result(workflow_id, declaration)
+        return await self.execute(ready)
+
+    async def call_child(
+        self, declaration: Declaration, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        """The same for a child; that this engine shuts down meanwhile is not the child's error."""
+        try:
+            return await self.call(declaration, args, kwargs, workflow_id)
+        except NotLaunchedError as error:
+            raise Parked(workflow_id, str(error)) from error
+
+    async def start(
+        self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], workflow_id: str
+    ) -> Ready | None:
+        """Write the workflow's row, held by this executor; None if the id is taken by an earlier start."""
+        run = self._run(declaration, workflow_id, uuid4().hex, 1, History(workflow_id))
+        command = self.command(run, declaration, args, kwargs, held=True)
+        if not self.services.active.add(run):
+            # The earlier start is on its way or running in this very process.
+            await self._same_workflow(declaration, command)
+            return None
+        try:
+            started = await self.services.ledger.start(command)
+        except BaseException:
+            self.services.active.remove(run)
+            raise
+        if not started.created:
+            self.services.active.remove(run)
+            self.refuse_conflict(declaration, command, started.existing)
+            return None
+        run.held_since = self.services.clock.monotonic()
+        return Ready(run, args, kwargs)
+
+    def command(
+        self, run: Run, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], *, held: bool
+    ) -> StartWorkflow:
+        """The command that starts ``run``: held by this executor, or left for any."""
+        class_name, config_name = receiver_names(declaration, args)
+        inputs = self.services.serialization.dump_arguments(
+            split(declaration, args)[1],
+            kwargs,
+            declaration.types,
+            what=f"the arguments of {declaration} with workflow id {run.workflow_id!r}",
+        )
+        return StartWorkflow(
+            run.workflow_id,
+            run.run_id,
+            (Status.PENDING if held else Status.ENQUEUED).value,
+            declaration.name,
+            class_name,
+            config_name,
+            self.services.application_name,
+            self.services.application_version,
+            self.services.executor_id if held else None,
+            1 if held else 0,
+            inputs.text,
+            inputs.serialization,
+        )
+
+    async def leave(
+        self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], workflow_id: str
+    ) -> None:
+        """Write the workflow's row for any executor of this application."""
+        run = self._run(declaration, workflow_id, uuid4().hex, 0, History(workflow_id))
+        command = self.command(run, declaration, args, kwargs, held=False)
+        started = await self.services.ledger.start(command)
+        if not started.created:
+            self.refuse_conflict(declaration, command, started.existing)
+
+    def refuse_conflict(
+        self, declaration: Declaration, command: StartWorkflow, existing: WorkflowStatus | None
+    ) -> None:
+        """Raise WorkflowIdConflictError if the id belongs to another workflow than the one started now."""
+        if existing is None or (
+            existing.name in (declaration.name, *declaration.aliases)
+            and (existing.class_name, existing.config_name) == (command.class_name, command.config_name)
+            and existing.application_name == command.application_name
+        ):
+            return
+        raise WorkflowIdConflictError(
+            f"workflow id {command.workflow_id!r} is taken by {existing.name!r} of application "
+            f"{existing.application_name!r}; give this start of {declaration.name!r} another id",
+            workflow_id=command.workflow_id,
+            existing=existing.name,
+        )
+
+    async def _same_workflow(self, declaration: Declaration, command: StartWorkflow) -> None:
+        running = self.services.active.get(command.workflow_id)
+        if running is not None and running.declaration is not declaration:
+            rows = await self.services.ledger.read(lambda session: queries.statuses(session, [command.workflow_id]))
+            self.refuse_conflict(declaration, command, rows.get(command.workflow_id))
+
+    def _run(self, declaration: Declaration, workflow_id: str, run_id: str, attempt: int, history: History) -> Run:
+        return Run(self.services, declaration, workflow_id, run_id, attempt, history, self.call_child)
+
+    # -- claimed -------------------------------------------------------------------------------------------------
+
+    async def adopt(self, claimed: list[Claimed]) -> list[Ready]:
+        """Make runs of workflows that this executor has just claimed, with their histories in one read."""
+        if not claimed:
+            return []
+        ids = [one.status.workflow_id for one in claimed]
+        histories = await self.services.ledger.read(lambda session: queries.history(session, ids))
+        ready = []
+        for one in claimed:
+            adopted = await self._adopt(one, histories[one.status.workflow_id])
+            if adopted is not None:
+                ready.append(adopted)
+        return ready
+
+    async def _adopt(self, claimed: Claimed, recorded: Any) -> Ready | None:
+        status = claimed.status
+        declaration = registry.find(status.name)
+        if declaration is None:
+            raise NotRegisteredError(f"workflow function {status.name!r} is not registered", name=status.name)
+        run = self._run(
+            declaration, status.workflow_id, status.run_id, status.attempt, History(status.workflow_id, recorded)
+        )
+        run.held_since = self.services.clock.monotonic()
+        limit = declaration.workflow.max_recovery_attempts
+        if limit is not None and status.recovery_attempts > limit:
+            await self._dead_letter(run, status)
+            return None
+        try:
+            receiver = bind(declaration, status)
+            args, kwargs = self.services.serialization.load_arguments(
+                Payload(claimed.inputs, claimed.serialization),
+                declaration.types,
+                what=f"the arguments of workflow {status.workflow_id!r}",
+            )
+        except Exception as error:
+            await self._finish(run, self._error_outcome(run, error))
+            return None
+        if not self.services.active.add(run):
+            return None
+        return Ready(run, (*receiver, *args), kwargs)
+
+    async def _dead_letter(self, run: Run, status: WorkflowStatus) -> None:
+        error = RecoveryAttemptsExceededError(
+            f"workflow {run.workflow_id!r} ({run.declaration.name!r}) lost its executor {status.recovery_attempts} "
+            "times without progress, and is set aside; look at what kills its process, then resume it",
+            workflow_id=run.workflow_id,
+            recovery_attempts=status.recovery_attempts,
+        )
+        log.error("%s", error)
+        outcome = self._error_outcome(run, error)._replace(status=Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED)
+        await self._finish(run, outcome)
+
+    # -- executing -----------------------------------------------------------------------------------------------
+
+    async def execute(self, ready: Ready) -> Any:
+        """Execute a workflow that this process holds, to its outcome; its value, or its error."""
+        run = ready.run
+        try:
+            try:
+                value = await self._body(ready)
+            except ExecutionSignal:
+                raise
+            except Exception as error:
+                return await self._raised(run, error)
+            return await self._returned(run, value)
+        except HandedBack as signal:
+            await self._hand_back(run)
+            raise signal.error from signal.__cause__
+        except Parked:
+            self.services.active.remove(run)
+            return await self.result(run.workflow_id, run.declaration)
+        finally:
+            # An interruption (cancelled task, Ctrl-C) leaves the row PENDING; the heartbeat finds and re-runs it.
+            self.services.active.remove(run)
+
+    async def _body(self, ready: Ready) -> Any:
+        function = ready.run.declaration.function
+        with (
+            context.engine_current(self.engine),
+            context.options_set(None),
+            context.entered(Frame(ready.run)),
+        ):
+            value = function(*ready.args, **ready.kwargs)
+            return await value if ready.run.declaration.is_async else value
+
+    async def _returned(self, run: Run, value: Any) -> Any:
+        if run.nondeterminism is not None:
+            return await self._raised(run, run.nondeterminism)
+        run.check()
+        try:
+            payload = self.services.serialization.dump(
+                value,
+                run.declaration.types,
+                what=f"the output of workflow {run.workflow_id!r} ({run.declaration.name!r})",
+            )
+        except Exception as error:
+            return await self._raised(run, error)
+        outcome = Outcome(Status.SUCCESS, payload.text, None, payload.serialization)
+        if await self._finish(run, outcome):
+            return value
+        return await self.result(run.workflow_id, run.declaration)
+
+    async def _raised(self, run: Run, error: Exception) -> Any:
+        run.check()
+        checkpoint, raised = run.error_checkpoint(
+            run.nondeterminism or error, CheckpointKey("", 0), run.declaration.name
+        )
+        outcome = Outcome(Status.ERROR, None, checkpoint.error, checkpoint.serialization)
+        if not await self._finish(run, outcome):
+            return await self.result(run.workflow_id, run.declaration)
+        raise raised
+
+    async def _finish(self, run: Run, outcome: Outcome) -> bool:
+        written = await self.services.ledger.finish(
+            RecordOutcome(
+                run.workflow_id,
+                *run.fence,
+                outcome.status.value,
+                outcome.output,
+                outcome.error,
+                outcome.serialization,
+            )
+        )
+        self.services.active.remove(run)
+        if written:
+            self.services.outcomes.announce(run.workflow_id, outcome)
+        return written
+
+    def _error_outcome(self, run: Run, error: Exception) -> Outcome:
+        checkpoint, _ = run.error_checkpoint(error, CheckpointKey("", 0), run.declaration.name)
+        return Outcome(Status.ERROR, None, checkpoint.error, checkpoint.serialization)
+
+    async def _hand_back(self, run: Run) -> None:
+        executor_id, ids = self.services.executor_id, [run.workflow_id]
+        await self.services.ledger.change(lambda session: queries.hand_back(session, executor_id, ids))
+
+    # -- outcomes ------------------------------------------------------------------------------------------------
+
+    async def result(self, workflow_id: str, declaration: Declaration | None, expect: TypeTable | None = None) -> Any:
+        """Wait for a workflow's outcome, whoever executes it; its value, or its error."""
+        outcome = await self.services.outcomes.promise(workflow_id)
+        types = expect or (declaration.types if declaration is not None else None)
+        return decode_outcome(self.services.serialization, workflow_id, outcome, types)

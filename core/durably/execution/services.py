@@ -1,0 +1,99 @@
+"""What an execution needs of its engine: one object, made at launch, shared by all its runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from durably.clock import Clock
+from durably.declarations import Declaration
+from durably.drive import Promise
+from durably.ledger.ledger import Ledger
+from durably.ledger.wakeups import Outcomes
+from durably.serialization import Serialization
+
+if TYPE_CHECKING:
+    from durably.execution.adapters import Adapters
+    from durably.execution.run import Run
+
+
+class Lease(Protocol):
+    """This executor's claim to be alive, by a local, monotonic limit."""
+
+    async def valid(self) -> None:
+        """Return while the lease is good; wait for its renewal while it is not."""
+        ...
+
+
+class Children(Protocol):
+    """Runs a child workflow, and gives what it returned."""
+
+    def __call__(
+        self, declaration: Declaration, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coroutine[Any, Any, Any]: ...
+
+
+@dataclass
+class Services:
+    """The engine's parts that executions use."""
+
+    ledger: Ledger
+    outcomes: Outcomes
+    serialization: Serialization
+    clock: Clock
+    adapters: Adapters
+    application_name: str
+    application_version: str | None
+    executor_id: str
+    lease: Lease
+    lease_ms: int
+    #: How long a transaction is retried after transient failures, in seconds.
+    transaction_retry_seconds: float
+    #: Runs blocking work on a background thread.
+    in_thread: Callable[[Callable[[], None]], None]
+    active: Active = field(default_factory=lambda: Active())
+
+
+class Active:
+    """The runs that execute in this process right now, by workflow id."""
+
+    def __init__(self) -> None:
+        self._runs: dict[str, Run] = {}
+        self._mutex = threading.Lock()
+        self._empty: Promise[None] | None = None
+
+    def add(self, run: Run) -> bool:
+        """Count ``run``; False if that workflow id executes here already."""
+        with self._mutex:
+            return self._runs.setdefault(run.workflow_id, run) is run
+
+    def remove(self, run: Run) -> None:
+        """Forget ``run``."""
+        with self._mutex:
+            if self._runs.get(run.workflow_id) is run:
+                del self._runs[run.workflow_id]
+            empty = self._empty if not self._runs else None
+        if empty is not None:
+            empty.set_result(None)
+
+    def get(self, workflow_id: str) -> Run | None:
+        """The run of that workflow id, if it executes here."""
+        return self._runs.get(workflow_id)
+
+    def runs(self) -> list[Run]:
+        """All of them."""
+        with self._mutex:
+            return list(self._runs.values())
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def drained(self) -> Promise[None]:
+        """Kept when nothing executes any more."""
+        with self._mutex:
+            self._empty = Promise()
+            if not self._runs:
+                self._empty.set_result(None)
+            return self._empty

@@ -1,0 +1,152 @@
+"""Finding work: what waits for any executor, what a dead one left, and what this one holds but does not run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from durably.clock import Clock
+from durably.crashpoints import reach
+from durably.drive import drive
+from durably.errors import NotLaunchedError
+from durably.execution.runner import Ready, Runner
+from durably.executors.process import proved_dead
+from durably.ledger import queries
+from durably.ledger.queries import Claimant, Claimed
+from durably.registry import registry
+
+log = logging.getLogger("durably.executor")
+
+#: How many workflows one claim takes, and how many may run here before no more are claimed.
+CLAIM, FULL = 100, 1000
+
+
+class Takeover:
+    """One thread that looks for work: for waiting workflows often, for dead executors as often as leases are renewed."""
+
+    def __init__(
+        self,
+        runner: Runner,
+        claimant: Claimant,
+        dispatch: Callable[[Ready], None],
+        *,
+        clock: Clock,
+        look_seconds: float,
+        claims: bool,
+    ) -> None:
+        self._runner = runner
+        self._services = runner.services
+        self._claimant = claimant
+        self._dispatch = dispatch
+        self._clock = clock
+        self._look_seconds = look_seconds
+        self._claims = claims
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._orphans: set[str] = set()
+        self._unclaimable: set[str] = set()
+
+    def open(self) -> None:
+        """Begin, with a first look at once."""
+        self._thread = threading.Thread(target=self._loop, name="durably-takeover", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Claim nothing more."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _loop(self) -> None:
+        look_at = 0.0
+        while not self._stop.is_set():
+            try:
+                if self._clock.monotonic() >= look_at:
+                    self.look()
+                    look_at = self._clock.monotonic() + self._look_seconds
+                if self._claims:
+                    self._take(lambda limit: queries.claim_waiting_by(self._known(), limit))
+            except NotLaunchedError:
+                return
+            except Exception:
+                log.exception("could not look for work; trying again")
+            self._clock.wait(self._stop, self._look_seconds / 2)
+
+    def look(self) -> None:
+        """Take over from the dead, and see to what is held here but does not run."""
+        if self._claims:
+            for other in drive(self._services.ledger.read(lambda session: queries.other_executors(session, self._claimant))):
+                if other.expired or proved_dead(other.process):
+                    self._take_over(other.executor_id, "its lease ran out" if other.expired else "its process is gone")
+        self._reconcile()
+
+    def _take_over(self, executor_id: str, why: str) -> None:
+        while not self._stop.is_set():
+            taken = self._take(lambda limit: queries.claim_lost_by(self._known(), executor_id, limit))
+            if taken:
+                log.warning("took over %d workflows of executor %s: %s", taken, executor_id, why)
+            if taken < CLAIM:
+                break
+        left = drive(self._services.ledger.read(lambda session: queries.held(session, executor_id)))
+        for workflow_id, name in left:
+            if registry.find(name) is None and name not in self._unclaimable:
+                self._unclaimable.add(name)
+                log.error(
+                    "workflow %r of lost executor %s cannot be taken over here: %r is not registered in this process; "
+                    "import its module, or give its new name aliases=(%r,)",
+                    workflow_id,
+                    executor_id,
+                    name,
+                    name,
+                )
+        if not left:
+            name = self._claimant.application_name
+            drive(
+                self._services.ledger.change(lambda session: queries.forget_executor(session, name, executor_id))
+            )
+
+    def _take(self, claim: Callable[[int], queries.Claim]) -> int:
+        """Claim and dispatch, as far as there is room; how many."""
+        room = min(CLAIM, FULL - len(self._services.active))
+        if room <= 0:
+            return 0
+        reach("claim.before")
+        claimed = drive(self._services.ledger.change(claim(room)))
+        if claimed:
+            reach("claim.after")
+        return self._run(claimed)
+
+    def _run(self, claimed: list[Claimed]) -> int:
+        for ready in drive(self._runner.adopt(claimed)):
+            self._dispatch(ready)
+        return len(claimed)
+
+    def _known(self) -> Claimant:
+        """Who claims, with the names that are registered by now."""
+        names = {name for name in registry.names() if (found := registry.find(name)) and found.kind == "workflow"}
+        return self._claimant._replace(names=tuple(sorted(names)))
+
+    def _reconcile(self) -> None:
+        """Compare what the database says this executor holds with what it runs."""
+        began = self._clock.monotonic()
+        executor_id = self._claimant.executor_id
+        running = {run.workflow_id: run for run in self._services.active.runs()}
+        held = {
+            workflow_id
+            for workflow_id, _ in drive(self._services.ledger.read(lambda session: queries.held(session, executor_id)))
+        }
+        for workflow_id, run in running.items():
+            if workflow_id not in held and run.held_since is not None and run.held_since < began:
+                run.stop("another executor took it over, or it was cancelled")
+        # A row may be written and not yet counted as running, or the reverse; what is so at two looks is an orphan:
+        # a claim whose answer was lost, or an execution that was interrupted.
+        idle = {workflow_id for workflow_id in held if self._services.active.get(workflow_id) is None}
+        orphans, self._orphans = sorted(idle & self._orphans), idle
+        if orphans:
+            log.warning("re-running %d workflows that are held here but do not run", len(orphans))
+            self._run(
+                drive(
+                    self._services.ledger.read(lambda session: queries.claimed_inputs(session, orphans, executor_id))
+                )
+            )

@@ -1,0 +1,74 @@
+"""Steps that are declared where they are called: ``run_step(function, …)``."""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from durably import context
+from durably.declarations import Declaration, StepOptions, declaration_of
+from durably.drive import Offload, drive, running_loop
+from durably.errors import BlockingCallError, ConfigurationError
+from durably.execution.run import Run
+from durably.registry import registered_name
+
+
+async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run a function as a step of the current workflow; outside a workflow, just call it.
+
+    ``first`` is the function, or StepOptions with the function as the first of ``args``. A plain function that is
+    awaited in an asynchronous workflow runs on a background thread.
+    """
+    options, function, args = _taken_apart(first, args)
+    frame = context.frame()
+    if frame is None or frame.body is not None or not isinstance(frame.run, Run):
+        value = function(*args, **kwargs)
+        return await value if inspect.isawaitable(value) else value
+    declaration = declaration_of(function)
+    if declaration is None:
+        declaration = _inline(function, options)
+    elif getattr(function, "__self__", None) is not None:
+        args = (function.__self__, *args)  # type: ignore[attr-defined]
+    if declaration.kind == "workflow":
+        raise ConfigurationError(f"{declaration} is a workflow; call it, or start it, rather than run it as a step")
+    run, key = frame.run, frame.run.next_key()
+    if declaration.is_async and not run.asynchronous:
+        raise BlockingCallError(
+            f"step {declaration.name!r} is a coroutine function, and workflow {run.workflow_id!r} is a plain function "
+            "that cannot await it: declare the workflow with `async def`"
+        )
+    if declaration.is_async or running_loop() is None:
+        return await run.call_at(key, declaration, args, kwargs)
+    here = contextvars.copy_context()
+    return await Offload(
+        lambda: here.run(drive, run.call_at(key, declaration, args, kwargs)), run.services.in_thread
+    )
+
+
+def _taken_apart(first: Any, args: tuple[Any, ...]) -> tuple[StepOptions, Callable[..., Any], tuple[Any, ...]]:
+    if not isinstance(first, StepOptions):
+        return _DEFAULT, first, args
+    if not args or not callable(args[0]):
+        raise ConfigurationError("run_step(StepOptions(...), function, ...) needs the function second")
+    return first, args[0], args[1:]
+
+
+_DEFAULT = StepOptions()
+
+
+@functools.lru_cache(maxsize=1024)
+def _inline(function: Callable[..., Any], options: StepOptions) -> Declaration:
+    """A declaration that is not registered: an inline step is found by its place, and never by its name."""
+    plain = inspect.unwrap(function)
+    code = getattr(plain, "__code__", None)
+    return Declaration(
+        kind="step",
+        name=options.name or (registered_name(plain) if hasattr(plain, "__qualname__") else type(plain).__qualname__),
+        function=function,
+        is_async=inspect.iscoroutinefunction(function),
+        source=(code.co_filename, code.co_firstlineno) if code is not None else ("", 0),
+        step=options,
+    )

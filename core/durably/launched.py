@@ -1,0 +1,154 @@
+"""What exists between launch and shutdown: connections, lease, threads, and the runs that execute here."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from durably import context
+from durably.client import Connected, open_ledger
+from durably.clock import Clock
+from durably.config import Settings
+from durably.context import CurrentEngine
+from durably.declarations import Declaration
+from durably.drive import drive
+from durably.errors import ConfigurationError
+from durably.execution.adapters import Adapters
+from durably.execution.child import child_id
+from durably.execution.places import Loop, Threads
+from durably.execution.run import Run
+from durably.execution.runner import Ready, Runner
+from durably.execution.services import Services
+from durably.executors.lease import LeaseKeeper
+from durably.executors.takeover import Takeover
+from durably.ledger import queries
+from durably.ledger.queries import Claimant
+from durably.registry import registry
+from durably.serialization import Serialization
+
+if TYPE_CHECKING:
+    import asyncio
+
+log = logging.getLogger("durably")
+
+
+class Launched:
+    """One launch of an engine. ``executor`` is None where nothing is executed."""
+
+    def __init__(
+        self,
+        engine: CurrentEngine,
+        settings: Settings,
+        clock: Clock,
+        serialization: Serialization,
+        adapters: Adapters,
+        loop: asyncio.AbstractEventLoop | None,
+    ) -> None:
+        adapters.check(registry.all())
+        # A fresh id for each launch, so that a late write of an earlier life can never pass for this one's.
+        claimant = Claimant(settings.name, str(uuid4()), settings.application_version, ())
+        self.threads = Threads("durably-workflow")
+        self.loop = Loop(loop)
+        self.connected = Connected(open_ledger(settings, clock), serialization, clock)
+        lease = LeaseKeeper(
+            self.connected.ledger,
+            clock,
+            claimant,
+            label=settings.executor_label,
+            lease_seconds=settings.lease_seconds,
+        )
+        self.services = Services(
+            ledger=self.connected.ledger,
+            outcomes=self.connected.outcomes,
+            serialization=serialization,
+            clock=clock,
+            adapters=adapters,
+            application_name=settings.name,
+            application_version=settings.application_version,
+            executor_id=claimant.executor_id,
+            lease=lease,
+            lease_ms=lease.lease_ms,
+            transaction_retry_seconds=settings.transaction_retry_seconds,
+            in_thread=self.threads.submit,
+        )
+        self.runner = Runner(self.services, engine)
+        self.executor: LeaseKeeper | None = None
+        self._takeover: Takeover | None = None
+        if settings.executes == "none":
+            return
+        try:
+            lease.open()
+        except BaseException:
+            self.connected.close()
+            raise
+        self.executor = lease
+        self._takeover = Takeover(
+            self.runner,
+            claimant,
+            self.dispatch,
+            clock=clock,
+            look_seconds=lease.interval,
+            claims=settings.executes == "all",
+        )
+
+    def begin(self) -> None:
+        """Look for work from now on."""
+        if self._takeover is not None:
+            self._takeover.open()
+
+    def new_workflow_id(self, declaration: Declaration) -> str:
+        """The id for a workflow that starts now: the options', a child's, or a new one."""
+        given = context.options().take_workflow_id(declaration.name)
+        if given is not None:
+            return given
+        frame = context.frame()
+        if frame is not None and isinstance(frame.run, Run):
+            return child_id(frame.run, frame.run.next_key())
+        return str(uuid4())
+
+    def dispatch(self, ready: Ready) -> None:
+        """Execute in the background: a plain function on a thread, a coroutine on the loop."""
+        if ready.run.asynchronous:
+            self.loop.submit(lambda: self._background(ready))
+        else:
+            self.threads.submit(lambda: drive(self._background(ready)))
+
+    async def _background(self, ready: Ready) -> None:
+        try:
+            await self.runner.execute(ready)
+        except Exception as error:
+            # Recorded as the workflow's outcome; whoever waits for it is told.
+            log.info("workflow %r ended with %s", ready.run.workflow_id, type(error).__name__)
+
+    def close(self, timeout_seconds: float) -> None:
+        """Stop claiming; drain; hand back what is left; close. The lease is kept until the hand-back is done."""
+        if self._takeover is not None:
+            self._takeover.close()
+        active = self.services.active
+        if len(active) and not drive(self._drained(timeout_seconds)):
+            self._hand_back(active.runs())
+        self.loop.close()
+        if self.executor is not None:
+            self.executor.close()
+        self.connected.close()
+        for half in self.services.adapters.halves():
+            if not half.asynchronous:
+                drive(half.close())
+
+    async def _drained(self, timeout_seconds: float) -> bool:
+        return await self.services.clock.within(self.services.active.drained(), timeout_seconds)
+
+    def _hand_back(self, runs: list[Run]) -> None:
+        for run in runs:
+            run.stop("the engine is shutting down")
+        ids, executor_id = [run.workflow_id for run in runs], self.services.executor_id
+        try:
+            count = drive(
+                self.services.ledger.change(lambda session: queries.hand_back(session, executor_id, ids))
+            )
+            log.warning("handed back %d workflows that had not ended at shutdown", count)
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            log.warning("could not hand back %d workflows (%s); they go on when the lease runs out", len(ids), error)

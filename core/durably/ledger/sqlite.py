@@ -1,0 +1,219 @@
+"""The system database on SQLite, through the standard library: WAL, BEGIN IMMEDIATE, one writer per process.
+
+``synchronous=FULL``: a commit that was acknowledged survives a power cut, as on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from durably.drive import drive
+from durably.ledger import queries
+from durably.ledger.backend import Observer
+from durably.ledger.commands import (
+    Answer,
+    Command,
+    RecordCheckpoint,
+    Recorded,
+    RecordOutcome,
+    Started,
+    StartWorkflow,
+)
+from durably.model import Status
+from durably.sql.dialect import SQLITE, render
+from durably.sql.gate import Gate, file_gate
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 5.0
+
+
+class SqliteSession:
+    """Statements on one SQLite connection."""
+
+    def __init__(self, connection: sqlite3.Connection, observe: Observer | None) -> None:
+        self._connection = connection
+        self._observe = observe
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        if self._observe is not None:
+            self._observe(sql, 0)
+        return self._connection.execute(render(sql, SQLITE, "qmark"), params).fetchall()
+
+
+class SqliteConnection:
+    """One connection and its transactions. All of a process's writers pass the file's gate, in order."""
+
+    def __init__(self, backend: SqliteBackend) -> None:
+        self._backend = backend
+        self._raw: sqlite3.Connection | None = None
+        self._mutex = threading.Lock()
+
+    def change(self, work: Callable[[SqliteSession], T]) -> T:
+        drive(_pass(self._backend.gate))
+        try:
+            with self._mutex:
+                return self._in_transaction(work)
+        finally:
+            self._backend.gate.release()
+
+    def _in_transaction(self, work: Callable[[SqliteSession], T]) -> T:
+        raw = self._opened()
+        session = SqliteSession(raw, self._backend.observe)
+        session.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(session)
+            session.execute("COMMIT")
+        except BaseException:
+            if raw.in_transaction:
+                raw.execute("ROLLBACK")
+            raise
+        return result
+
+    def read(self, work: Callable[[SqliteSession], T]) -> T:
+        with self._mutex:
+            return work(SqliteSession(self._opened(), self._backend.observe))
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._raw is None:
+            self._raw = connect(self._backend.path)
+        return self._raw
+
+    def close(self) -> None:
+        with self._mutex:
+            if self._raw is not None:
+                self._raw.close()
+                self._raw = None
+
+
+async def _pass(gate: Gate) -> None:
+    await gate.acquire()
+
+
+class SqliteBackend:
+    """A system database in one SQLite file. ``url`` is only for messages."""
+
+    dialect = SQLITE
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.gate = file_gate(path)
+        self.observe: Observer | None = None
+        self._writer = SqliteConnection(self)
+        self._readers: list[SqliteConnection] = []
+        self._all: list[SqliteConnection] = [self._writer]
+        self._mutex = threading.Lock()
+
+    def open(self) -> None:
+        self._writer.change(lambda session: session.execute("SELECT 1"))
+
+    def write(self, batch: Sequence[Command]) -> list[Answer]:
+        return self._writer.change(lambda session: _write(session, batch))
+
+    def change(self, work: Callable[[SqliteSession], T]) -> T:
+        return self._writer.change(work)
+
+    def read(self, work: Callable[[SqliteSession], T]) -> T:
+        with self._mutex:
+            reader = self._readers.pop() if self._readers else None
+        if reader is None:
+            reader = self.connection()
+        try:
+            return reader.read(work)
+        finally:
+            with self._mutex:
+                self._readers.append(reader)
+
+    def connection(self) -> SqliteConnection:
+        connection = SqliteConnection(self)
+        with self._mutex:
+            self._all.append(connection)
+        return connection
+
+    def disconnect(self) -> None:
+        with self._mutex:
+            connections = list(self._all)
+        for connection in connections:
+            connection.close()
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection as the ledger wants it: autocommit off the driver's hands, WAL, fully synchronous."""
+    raw = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    try:
+        raw.execute("PRAGMA journal_mode = WAL")
+        raw.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+# -- writing a batch: row by row is fast enough here, since nothing leaves the process ---------------------------
+
+
+def _write(session: SqliteSession, batch: Sequence[Command]) -> list[Answer]:
+    answers: dict[int, Answer] = {}
+    for kind, write in _WRITERS:
+        for place, command in enumerate(batch):
+            if isinstance(command, kind):
+                answers[place] = write(session, command)
+    return [answers[place] for place in range(len(batch))]
+
+
+_START = (
+    "INSERT INTO {t}workflow_status (workflow_uuid, run_id, status, name, class_name, config_name, application_name,"
+    " application_version, executor_id, attempt, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING RETURNING 1"
+)
+_INPUTS = "INSERT INTO {t}workflow_inputs (workflow_uuid, inputs, serialization) VALUES (?, ?, ?)"
+
+
+def _start(session: SqliteSession, command: StartWorkflow) -> Started:
+    if session.execute(_START, command[:10]):
+        session.execute(_INPUTS, (command.workflow_id, command.inputs, command.serialization))
+        return Started(True)
+    existing = queries.statuses(session, [command.workflow_id])[command.workflow_id]
+    return Started(existing.run_id == command.run_id, existing)
+
+
+_FENCE = "SELECT executor_id, attempt, status FROM {t}workflow_status WHERE workflow_uuid = ?"
+_CHECKPOINT = (
+    "INSERT INTO {t}operation_outputs (workflow_uuid, branch, function_id, function_name, output, error,"
+    " serialization, child_workflow_id, started_at_epoch_ms, completed_at_epoch_ms)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING"
+)
+
+
+def _record(session: SqliteSession, command: RecordCheckpoint) -> Recorded:
+    rows = session.execute(_FENCE, (command.workflow_id,))
+    if not rows or rows[0][:2] != (command.executor_id, command.attempt):
+        return Recorded.FENCED
+    session.execute(_CHECKPOINT, (*command[:3], *command[5:]))
+    return Recorded.CANCELLED if rows[0][2] == Status.CANCELLED else Recorded.RECORDED
+
+
+_FINISH = (
+    "UPDATE {t}workflow_status SET status = ?, completed_at = {now}"
+    " WHERE workflow_uuid = ? AND executor_id = ? AND attempt = ? AND status = 'PENDING' RETURNING 1"
+)
+_OUTPUTS = "INSERT INTO {t}workflow_outputs (workflow_uuid, output, error, serialization) VALUES (?, ?, ?, ?)"
+
+
+def _finish(session: SqliteSession, command: RecordOutcome) -> bool:
+    fence = (command.workflow_id, command.executor_id, command.attempt)
+    if session.execute(_FINISH, (command.status, *fence)):
+        session.execute(_OUTPUTS, (command.workflow_id, command.output, command.error, command.serialization))
+        return True
+    rows = session.execute(_FENCE, (command.workflow_id,))
+    return bool(rows) and rows[0] == (command.executor_id, command.attempt, command.status)
+
+
+_WRITERS: tuple[tuple[type, Callable[[SqliteSession, Any], Answer]], ...] = (
+    (StartWorkflow, _start),
+    (RecordCheckpoint, _record),
+    (RecordOutcome, _finish),
+)

@@ -1,0 +1,4 @@
+"""The public test kit: what Durably's own tests use, for yours.
+
+- ``durably.testing.postgres``: a throw-away PostgreSQL server, started here and gone afterwards.
+"""

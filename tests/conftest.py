@@ -1,0 +1,51 @@
+"""What every test can ask for: databases of its own, and a registry that is as it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from durably.testing.postgres import PostgresServer, postgres_for_tests
+
+
+@pytest.fixture(autouse=True)
+def declarations() -> Iterator[None]:
+    """Forget what a test declared: its workflows and steps are in the registry for that test only."""
+    from durably.registry import registry
+
+    before = registry.snapshot()
+    yield
+    registry.restore(before)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """The PostgreSQL server of this test run. To kill or restart one, `start_postgres` of your own."""
+    with postgres_for_tests() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"durably_test_{uuid4().hex[:12]}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_path(tmp_path: Path) -> Path:
+    """Where a SQLite file may be made."""
+    return tmp_path / "test.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def system_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty system database: the test runs once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{request.getfixturevalue('sqlite_path')}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
