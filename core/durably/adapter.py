@@ -15,16 +15,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeVar, Union, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from durably import context
 
 H = TypeVar("H")
+H_contra = TypeVar("H_contra", contravariant=True)
 
 DialectName = Literal["postgresql", "sqlite", "mysql"]
 ParamStyle = Literal["qmark", "format", "dollar"]
 #: What a statement's parameters may be, on every driver.
-Parameter = Union[str, int, None]
+Parameter: TypeAlias = "str | int | None"
 
 
 @dataclass(frozen=True)
@@ -84,10 +85,10 @@ class AsyncAdapter(Protocol[H]):
 
 
 @runtime_checkable
-class Flushes(Protocol[H]):
+class Flushes(Protocol[H_contra]):
     """Optional: an adapter of a unit of work writes what is pending before the checkpoint is recorded."""
 
-    def flush(self, handle: H) -> Any:
+    def flush(self, handle: H_contra) -> Any:
         """Send pending writes (awaited on an asynchronous adapter)."""
         ...
 

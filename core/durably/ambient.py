@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -60,7 +60,7 @@ def workflow_options(*, workflow_id: str | None = None) -> Iterator[None]:
 
 
 def _check_id(given: str) -> None:
-    if not isinstance(given, str) or not given.strip() or len(given) > MAX_ID or not given.isprintable():
+    if not given.strip() or len(given) > MAX_ID or not given.isprintable():
         raise ConfigurationError(
             f"the workflow id {given!r} is not usable; give 1 to {MAX_ID} printable characters, not only blanks"
         )
@@ -78,10 +78,9 @@ class _WorkflowLogger(logging.LoggerAdapter[Any]):
     """Adds the workflow id and step id of wherever it is called to every record."""
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
-        extra = {"workflow_id": workflow_id(), "step_id": step_id(), **(kwargs.get("extra") or {})}
+        extra = {"workflow_id": workflow_id(), "step_id": step_id(), **kwargs.get("extra", {})}
         return msg, {**kwargs, "extra": extra}
 
 
 #: A logger for workflow code; records carry ``workflow_id`` and ``step_id``.
 logger: logging.LoggerAdapter[Any] = _WorkflowLogger(logging.getLogger("durably.workflow"), {})
-

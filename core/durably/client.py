@@ -49,9 +49,7 @@ class Connected:
         """The row of a workflow; WorkflowNotFoundError."""
         found = await self.ledger.read(lambda session: queries.statuses(session, [workflow_id]))
         if workflow_id not in found:
-            raise WorkflowNotFoundError(
-                f"there is no workflow with the id {workflow_id!r}", workflow_id=workflow_id
-            )
+            raise WorkflowNotFoundError(f"there is no workflow with the id {workflow_id!r}", workflow_id=workflow_id)
         return found[workflow_id]
 
     async def result(

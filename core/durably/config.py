@@ -91,7 +91,13 @@ def resolve(
         )
     environment = os.environ if environment is None else environment
     values = {key: value for key, value in arguments.items() if value is not None}
-    for key in ("system_database_url", "application_database_url", "app_db_client", "application_version", "executes"):
+    for key in (
+        "system_database_url",
+        "application_database_url",
+        "app_db_client",
+        "application_version",
+        "executes",
+    ):
         from_environment = environment.get(f"DURABLY_{key.upper()}")
         if from_environment:
             values.setdefault(key, from_environment)

@@ -19,8 +19,8 @@ from durably.drive import running_loop
 from durably.errors import (
     AmbiguousEngineError,
     NoAdapterError,
-    NoTransactionError,
     NotLaunchedError,
+    NoTransactionError,
     OptionsReusedError,
     SessionKindError,
     WrongThreadError,
@@ -36,9 +36,7 @@ class CurrentRun(Protocol):
     workflow_id: str
     asynchronous: bool
 
-    def call(
-        self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Coroutine[Any, Any, Any]:
+    def call(self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Run a step, transaction or child workflow as the next function of this workflow."""
         ...
 

@@ -281,7 +281,13 @@ def step(
     Hand ``durably.step_key()`` to whatever the step calls, as an idempotency key.
     """
     options = StepOptions(
-        name, max_attempts, interval_seconds, backoff_rate, max_interval_seconds, should_retry, timeout_seconds
+        name,
+        max_attempts,
+        interval_seconds,
+        backoff_rate,
+        max_interval_seconds,
+        should_retry,
+        timeout_seconds,
     )
     return _decorate(function, "step", name, aliases, {"step": options})
 

@@ -122,13 +122,17 @@ def deliver(deliveries: Iterable[Delivery]) -> None:
         lock.release()
 
 
+def _end(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 def wake_futures(loop: asyncio.AbstractEventLoop, futures: list[asyncio.Future[None]]) -> None:
     """End ``futures`` on their loop with one wake-up; a loop that is closed has nobody left to wake."""
 
     def end() -> None:
         for future in futures:
-            if not future.done():
-                future.set_result(None)
+            _end(future)
 
     try:
         loop.call_soon_threadsafe(end)
@@ -160,7 +164,7 @@ class Within(Generic[T]):
 
     def _on(self, loop: asyncio.AbstractEventLoop) -> Generator[Any, Any, None]:
         future = self._promise.future(loop)
-        timer = loop.call_later(self._seconds, lambda: future.done() or future.set_result(None))
+        timer = loop.call_later(self._seconds, _end, future)
         try:
             yield from future.__await__()
         finally:

@@ -6,10 +6,11 @@ Constructing opens nothing; launching opens the system database, takes a lease, 
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from durably import context
 from durably.clock import Clock, SystemClock
@@ -141,7 +142,8 @@ class Durably:
                     if half.asynchronous:
                         await half.prepare(launched.services.executor_id)
                     else:
-                        await Offload(lambda half=half: drive(half.prepare(launched.services.executor_id)), _in_thread)
+                        prepare = functools.partial(half.prepare, launched.services.executor_id)
+                        await Offload(lambda prepare=prepare: drive(prepare()), _in_thread)  # type: ignore[misc]
             launched.begin()
         except BaseException:
             await Offload(lambda: self._close(0), _in_thread)
@@ -217,9 +219,7 @@ class Durably:
     async def call_transaction(self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a transaction outside any workflow; works before launch, too."""
         half = self._transaction_adapters().for_transaction(declaration)
-        return await run_outside(
-            half, declaration, args, kwargs, self._clock, self._settings.transaction_retry_seconds
-        )
+        return await run_outside(half, declaration, args, kwargs, self._clock, self._settings.transaction_retry_seconds)
 
     async def status(self, workflow_id: str) -> WorkflowStatus:
         """The row of a workflow; WorkflowNotFoundError."""

@@ -44,9 +44,7 @@ class WorkflowHandle(Generic[R]):
         WaitTimeoutError after ``timeout_seconds``; the workflow runs on. WorkflowNotFoundError, WorkflowCancelledError.
         """
         refuse_on_loop("WorkflowHandle.get_result")
-        result: R = drive(
-            self._asked.result(self._workflow_id, timeout_seconds=timeout_seconds, expect=self._expect)
-        )
+        result: R = drive(self._asked.result(self._workflow_id, timeout_seconds=timeout_seconds, expect=self._expect))
         return result
 
     def get_status(self) -> WorkflowStatus:
@@ -73,9 +71,7 @@ class AsyncWorkflowHandle(Generic[R]):
 
     async def get_result(self, *, timeout_seconds: float | None = None) -> R:
         """Wait for the outcome; see WorkflowHandle.get_result."""
-        result: R = await self._asked.result(
-            self._workflow_id, timeout_seconds=timeout_seconds, expect=self._expect
-        )
+        result: R = await self._asked.result(self._workflow_id, timeout_seconds=timeout_seconds, expect=self._expect)
         return result
 
     async def get_status(self) -> WorkflowStatus:

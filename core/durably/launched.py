@@ -144,9 +144,7 @@ class Launched:
             run.stop("the engine is shutting down")
         ids, executor_id = [run.workflow_id for run in runs], self.services.executor_id
         try:
-            count = drive(
-                self.services.ledger.change(lambda session: queries.hand_back(session, executor_id, ids))
-            )
+            count = drive(self.services.ledger.change(lambda session: queries.hand_back(session, executor_id, ids)))
             log.warning("handed back %d workflows that had not ended at shutdown", count)
         except ConfigurationError:
             raise

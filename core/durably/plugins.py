@@ -41,7 +41,9 @@ def _factory(client: str) -> Any:
 
     found = [point for point in entry_points(group=GROUP) if point.name == client]
     if not found:
-        raise ConfigurationError(f"app_db_client is {client!r}, which no installed package provides; there are: {_installed()}")
+        raise ConfigurationError(
+            f"app_db_client is {client!r}, which no installed package provides; there are: {_installed()}"
+        )
     try:
         return found[0].load()
     except ImportError as error:

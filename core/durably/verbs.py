@@ -51,8 +51,8 @@ def start_workflow(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwarg
 def start_workflow(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
     """Start a workflow in the background. When this returns, it is recorded and will reach an outcome.
 
-    With ``workflow_options(workflow_id=…)`` a second start of the same id gets a handle to the first. SerializationError
-    if an argument cannot be stored, WorkflowIdConflictError if the id is another workflow's.
+    With ``workflow_options(workflow_id=…)`` a second start of the same id gets a handle to the first.
+    SerializationError if an argument cannot be stored, WorkflowIdConflictError if the id is another workflow's.
     """
     refuse_on_loop("start_workflow")
     engine = current()
@@ -87,9 +87,7 @@ def get_result(workflow_id: str, *, timeout_seconds: float | None = None, expect
 
 
 @overload
-def run_step(
-    options: StepOptions, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs
-) -> R: ...
+def run_step(options: StepOptions, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 @overload
 def run_step(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R: ...
 def run_step(first: Any, /, *args: Any, **kwargs: Any) -> Any:

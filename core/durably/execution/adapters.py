@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from durably.adapter import Adapter, AsyncAdapter, Closes, Flushes, Parameter
+from durably.adapter import Closes, Flushes, Parameter
 from durably.declarations import Declaration
 from durably.errors import ConfigurationError, NoAdapterError
 from durably.sql import completion

@@ -17,7 +17,12 @@ RETRY_FIRST, RETRY_LAST = 0.002, 1.0
 
 
 async def run_outside(
-    half: Half, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], clock: Clock, seconds: float
+    half: Half,
+    declaration: Declaration,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    clock: Clock,
+    seconds: float,
 ) -> Any:
     """Run it in a transaction of its own, again after transient failures; or in the one the caller has open."""
     joined = half.adapter.ambient()

@@ -65,5 +65,8 @@ def _owner(declaration: Declaration) -> type | None:
     return found if isinstance(found, type) else None
 
 
-def _with_subclasses(cls: type) -> list[type]:
-    return [cls, *(deeper for sub in cls.__subclasses__() for deeper in _with_subclasses(sub))]
+def _with_subclasses(cls: type[Any]) -> list[type[Any]]:
+    found: list[type[Any]] = [cls]
+    for subclass in found:
+        found += cls.__subclasses__() if subclass is cls else subclass.__subclasses__()
+    return found

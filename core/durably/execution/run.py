@@ -133,7 +133,11 @@ class Run:
         return Checkpoint(name, None, payload.text, payload.serialization), raised
 
     async def record(
-        self, key: CheckpointKey, checkpoint: Checkpoint, started_at: int, child_workflow_id: str | None = None
+        self,
+        key: CheckpointKey,
+        checkpoint: Checkpoint,
+        started_at: int,
+        child_workflow_id: str | None = None,
     ) -> None:
         """Write a checkpoint; Parked if another executor holds the workflow."""
         answer = await self.services.ledger.record(self.command(key, checkpoint, started_at, child_workflow_id))
@@ -144,7 +148,11 @@ class Run:
             self.stop("it was cancelled")
 
     def command(
-        self, key: CheckpointKey, checkpoint: Checkpoint, started_at: int, child_workflow_id: str | None = None
+        self,
+        key: CheckpointKey,
+        checkpoint: Checkpoint,
+        started_at: int,
+        child_workflow_id: str | None = None,
     ) -> RecordCheckpoint:
         """The command that writes a checkpoint of this run."""
         return RecordCheckpoint(

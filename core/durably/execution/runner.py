@@ -174,7 +174,11 @@ class Runner:
         if declaration is None:
             raise NotRegisteredError(f"workflow function {status.name!r} is not registered", name=status.name)
         run = self._run(
-            declaration, status.workflow_id, status.run_id, status.attempt, History(status.workflow_id, recorded)
+            declaration,
+            status.workflow_id,
+            status.run_id,
+            status.attempt,
+            History(status.workflow_id, recorded),
         )
         run.held_since = self.services.clock.monotonic()
         limit = declaration.workflow.max_recovery_attempts

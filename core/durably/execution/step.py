@@ -50,9 +50,7 @@ async def _attempts(
             if options.max_attempts == 1 or not _may_retry(options, error):
                 raise
             delay = _delay(options, attempt)
-            late = options.timeout_seconds is not None and (
-                clock.monotonic() + delay - began > options.timeout_seconds
-            )
+            late = options.timeout_seconds is not None and (clock.monotonic() + delay - began > options.timeout_seconds)
             if attempt >= options.max_attempts or late:
                 raise _exceeded(run, key, declaration, failures, late) from error
         run.check()
@@ -62,7 +60,12 @@ async def _attempts(
 
 
 async def _body(
-    run: Run, key: CheckpointKey, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], attempt: int
+    run: Run,
+    key: CheckpointKey,
+    declaration: Declaration,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    attempt: int,
 ) -> Any:
     with context.body(Body(declaration.name, key.function_id, run.step_key(key), attempt)):
         reach("step.body.before")

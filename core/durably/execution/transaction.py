@@ -108,8 +108,14 @@ class _Protocol:
             # Outside the except block, so that the next try's errors do not carry this one as their context.
             if clock.monotonic() + delay > deadline:
                 raise HandedBack(self.run_.workflow_id, self.exceeded(failure)) from failure
-            log.debug("transaction %r of workflow %r: try %d failed transiently, again in %.3f s (%s)",
-                      self.declaration.name, self.run_.workflow_id, self.tries, delay, type(failure).__name__)
+            log.debug(
+                "transaction %r of workflow %r: try %d failed transiently, again in %.3f s (%s)",
+                self.declaration.name,
+                self.run_.workflow_id,
+                self.tries,
+                delay,
+                type(failure).__name__,
+            )
             await clock.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311  spread, not secrecy
             delay = min(delay * 2, RETRY_LAST)
             await self.run_.services.lease.valid()

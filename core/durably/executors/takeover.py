@@ -23,7 +23,7 @@ CLAIM, FULL = 100, 1000
 
 
 class Takeover:
-    """One thread that looks for work: for waiting workflows often, for dead executors as often as leases are renewed."""
+    """One thread that looks for work: often for waiting workflows, once a renewal of the lease for dead executors."""
 
     def __init__(
         self,
@@ -76,7 +76,9 @@ class Takeover:
     def look(self) -> None:
         """Take over from the dead, and see to what is held here but does not run."""
         if self._claims:
-            for other in drive(self._services.ledger.read(lambda session: queries.other_executors(session, self._claimant))):
+            for other in drive(
+                self._services.ledger.read(lambda session: queries.other_executors(session, self._claimant))
+            ):
                 if other.expired or proved_dead(other.process):
                     self._take_over(other.executor_id, "its lease ran out" if other.expired else "its process is gone")
         self._reconcile()
@@ -102,9 +104,7 @@ class Takeover:
                 )
         if not left:
             name = self._claimant.application_name
-            drive(
-                self._services.ledger.change(lambda session: queries.forget_executor(session, name, executor_id))
-            )
+            drive(self._services.ledger.change(lambda session: queries.forget_executor(session, name, executor_id)))
 
     def _take(self, claim: Callable[[int], queries.Claim]) -> int:
         """Claim and dispatch, as far as there is room; how many."""
@@ -146,7 +146,5 @@ class Takeover:
         if orphans:
             log.warning("re-running %d workflows that are held here but do not run", len(orphans))
             self._run(
-                drive(
-                    self._services.ledger.read(lambda session: queries.claimed_inputs(session, orphans, executor_id))
-                )
+                drive(self._services.ledger.read(lambda session: queries.claimed_inputs(session, orphans, executor_id)))
             )

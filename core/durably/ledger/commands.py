@@ -8,7 +8,7 @@ turns into columns by ``zip(*batch)``.
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple, Union
+from typing import NamedTuple, TypeAlias
 
 from durably.model import Status, WorkflowStatus
 
@@ -81,8 +81,8 @@ class RecordOutcome(NamedTuple):
 #: The answer to RecordOutcome: True when it was written (now, or by the same command sent before).
 Written = bool
 
-Command = Union[StartWorkflow, RecordCheckpoint, RecordOutcome]
-Answer = Union[Started, Recorded, Written]
+Command: TypeAlias = "StartWorkflow | RecordCheckpoint | RecordOutcome"
+Answer: TypeAlias = "Started | Recorded | Written"
 
 #: Statuses that an executor may write as an outcome.
 OUTCOMES: frozenset[str] = frozenset(

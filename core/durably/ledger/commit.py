@@ -169,7 +169,7 @@ class GroupCommit:
         answers = self._write([entry.command for entry in batch])
         return [
             (entry, None, answer) if isinstance(answer, BaseException) else (entry, answer, None)
-            for entry, answer in zip(batch, answers)
+            for entry, answer in zip(batch, answers, strict=True)
         ]
 
     def _deliver(self, deliveries: list[Delivery]) -> None:

@@ -24,6 +24,7 @@ from durably.ledger.commands import (
     StartWorkflow,
 )
 from durably.ledger.commit import GroupCommit
+from durably.ledger.migrations import Migration
 from durably.sql.failures import Failure, classify, is_transient
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ class Ledger:
         try:
             self.backend.open()
             if run_migrations:
-                for one in migrations.migrate(self.backend):
-                    log.info("applied migration %04d_%s to %s", one.version, one.name, self.where)
+                self.migrate()
             migrations.verify(self.backend)
         except DurablyError:
             self.backend.disconnect()
@@ -66,6 +66,13 @@ class Ledger:
         except Exception as error:
             self.backend.disconnect()
             raise self._unavailable(error) from error
+
+    def migrate(self) -> list[Migration]:
+        """Apply the migrations that are missing."""
+        done = migrations.migrate(self.backend)
+        for one in done:
+            log.info("applied migration %04d_%s to %s", one.version, one.name, self.where)
+        return done
 
     def _unavailable(self, error: Exception) -> DatabaseUnavailableError:
         classified = classify(error, connecting=True)

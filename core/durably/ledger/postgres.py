@@ -274,7 +274,7 @@ _FINISH_ROWS = _rows(
     }
 )
 _FINISH = (
-    "WITH done AS (UPDATE {t}workflow_status s SET status = r.status, completed_at = {now}"
+    "WITH done AS (UPDATE {t}workflow_status s SET status = r.status, completed_at = {now}"  # noqa: S608
     f" FROM {_FINISH_ROWS}"
     " WHERE s.workflow_uuid = r.workflow_id AND s.executor_id = r.executor_id AND s.attempt = r.attempt"
     " AND s.status = 'PENDING' RETURNING s.workflow_uuid, r.output, r.error, r.serialization)"
@@ -308,7 +308,7 @@ class _Batch:
             rows = [connection.read(lambda session: self._alone(session, sql, group))]
         else:
             rows = [cursor.fetchall() for cursor in connection.pipeline(self._all)]
-        found = {kind: result for (kind, _, _), result in zip(self._groups, rows)}
+        found = {kind: result for (kind, _, _), result in zip(self._groups, rows, strict=True)}
         answers = self._answers(found)
         missing = [one.workflow_id for one in self._commands if answers.get(one) is None]
         if missing:

@@ -86,7 +86,8 @@ class Claimant(NamedTuple):
 
 
 _CLAIM = (
-    "WITH picked AS MATERIALIZED (SELECT workflow_uuid FROM {t}workflow_status WHERE application_name = ?"
+    "WITH picked AS MATERIALIZED (SELECT workflow_uuid FROM {t}workflow_status"  # noqa: S608
+    " WHERE application_name = ?"
     " AND (application_version IS NULL OR application_version = ?) AND name IN ({in_json})"
     " AND _CONDITION_ ORDER BY created_at LIMIT ? {skip_locked})"
     " UPDATE {t}workflow_status SET status = 'PENDING', executor_id = ?, attempt = attempt + 1,"

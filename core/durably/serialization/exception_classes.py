@@ -18,9 +18,7 @@ from durably.serialization.faults import Fault, qualified_name
 
 _NAME_LIMIT = 1000
 _CONTROL_FLOW = (StopIteration, StopAsyncIteration)
-_BUILTIN = frozenset(
-    cls for cls in vars(builtins).values() if isinstance(cls, type) and issubclass(cls, BaseException)
-)
+_BUILTIN = frozenset(cls for cls in vars(builtins).values() if isinstance(cls, type) and issubclass(cls, BaseException))
 _GROUP: Any = getattr(builtins, "BaseExceptionGroup", None)
 
 _BASE = vars(BaseException)

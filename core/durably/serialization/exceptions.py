@@ -32,9 +32,7 @@ MAX_CAUSES = 3
 _UNREADABLE = "<the message could not be read>"
 
 
-def describe(
-    error: BaseException, encoder: Encoder, depth: int, *, strict: bool, causes: int = MAX_CAUSES
-) -> Form:
+def describe(error: BaseException, encoder: Encoder, depth: int, *, strict: bool, causes: int = MAX_CAUSES) -> Form:
     """The form of ``error``. Raises ``Fault`` if ``strict``, or if exception groups nest without end."""
     if depth > MAX_LEVELS:
         raise too_deep()
@@ -62,22 +60,33 @@ def describe(
     return form
 
 
-def restore(form: Any, decoder: Decoder, depth: int) -> Exception:
+def restore(form: Any, decoder: Decoder, depth: int, *, strict: bool) -> Exception:
     """The exception of a form: its own class if this process has it, a ``RemoteError`` otherwise.
 
-    ``Fault`` if the form is damaged.
+    ``Fault`` if the form has no type and message, or if ``strict`` and any part of it is damaged.
     """
     if type(form) is not dict or type(form.get("type")) is not str:
         raise Fault("is no recorded error")
     name, message = form["type"], decoder.decode(form.get("message"), depth)
     if type(message) is not str:
         raise Fault("is no recorded error")
-    error = _restore_own_class(name, form, decoder, depth) or RemoteError(message, type_name=name)
-    notes = [decoder.decode(note, depth) for note in form.get("notes", ())]
-    if notes and all(type(note) is str for note in notes):
-        classes.attributes_of(error)["__notes__"] = notes
-    if "cause" in form:
-        classes.set_cause(error, restore(form["cause"], decoder, depth + 1))
+    error: Exception | None = None
+    try:
+        error = _restore_own_class(name, form, decoder, depth, strict)
+    except Exception:  # such as a class among the args that this process does not know
+        if strict:
+            raise
+    if error is None:
+        error = RemoteError(message, type_name=name)
+    try:
+        notes = [decoder.decode(note, depth) for note in form.get("notes", ())]
+        if notes and all(type(note) is str for note in notes):
+            classes.attributes_of(error)["__notes__"] = notes
+        if "cause" in form:
+            classes.set_cause(error, restore(form["cause"], decoder, depth + 1, strict=False))
+    except Exception:
+        if strict:
+            raise
     return error
 
 
@@ -135,14 +144,14 @@ def _rebuildable(error: BaseException, encoder: Encoder, depth: int, strict: boo
     return part
 
 
-def _restore_own_class(name: str, form: Form, decoder: Decoder, depth: int) -> Exception | None:
+def _restore_own_class(name: str, form: Form, decoder: Decoder, depth: int, strict: bool) -> Exception | None:
     cls = classes.find(name) if "args" in form else None
     if cls is None:
         return None
     args = tuple(decoder.decode_all(form["args"], depth + 2))
     members = None
     if "group" in form:
-        members = [restore(member, decoder, depth + 2) for member in form["group"]]
+        members = [restore(member, decoder, depth + 2, strict=strict) for member in form["group"]]
     state = decoder.decode_named(form.get("state", {}), depth + 2)
     try:
         error = classes.rebuild(cls, args, members)

@@ -137,9 +137,7 @@ def _fields_of(cls: type) -> tuple[list[Any], bool]:
     """The annotations of a class's fields, if it is of a kind that has fields."""
     if is_pydantic(cls):
         fields = getattr(cls, "model_fields", {})
-        return [field.annotation for field in fields.values()], bool(
-            getattr(cls, "__pydantic_complete__", True)
-        )
+        return [field.annotation for field in fields.values()], bool(getattr(cls, "__pydantic_complete__", True))
     typed_dict = hasattr(cls, "__required_keys__") and hasattr(cls, "__total__")
     if not (typed_dict or dataclasses.is_dataclass(cls) or is_namedtuple(cls)):
         return [], True

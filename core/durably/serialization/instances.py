@@ -50,9 +50,7 @@ def _advice(cls: type) -> str:
         return "which cannot be stored"
     for base in cls.__mro__[1:-1]:
         if base.__module__ in ("datetime", "decimal", "uuid"):
-            return (
-                f"a subclass of {type_name(base)} whose type would be lost; convert it to {type_name(base)}"
-            )
+            return f"a subclass of {type_name(base)} whose type would be lost; convert it to {type_name(base)}"
     return "which cannot be stored; pass an id or plain values, or make it a dataclass"
 
 
@@ -159,9 +157,7 @@ def _bare(cls: type) -> Any:
     try:
         return object.__new__(cls)
     except TypeError:
-        raise Fault(
-            f"is a {type_name(cls)!r}, which is more than a dataclass; make it a field instead"
-        ) from None
+        raise Fault(f"is a {type_name(cls)!r}, which is more than a dataclass; make it a field instead") from None
 
 
 def _dict_of(value: Any) -> dict[str, Any]:
@@ -217,9 +213,7 @@ def _read_pydantic(decoder: Decoder, node: Node, depth: int) -> Any:
     for name, field in known.items():
         if name not in state:
             if field.is_required():
-                raise Fault(
-                    f"was recorded without the field {name!r} of {type_name(cls)}, which has no default"
-                )
+                raise Fault(f"was recorded without the field {name!r} of {type_name(cls)}, which has no default")
             state[name] = field.get_default(call_default_factory=True)
     instance = object.__new__(cls)
     object.__setattr__(instance, "__dict__", {name: state[name] for name in known})
@@ -245,16 +239,14 @@ def _read_namedtuple(decoder: Decoder, node: Node, depth: int) -> Any:
     cls: Any = find_class(node, decoder, "a NamedTuple", is_namedtuple)
     items = decoder.decode_all(node.get("value"), depth + 2)
     for name in cls._fields[len(items) :]:
-        items.append(
-            _default(cls, name, cls._field_defaults.get(name, dataclasses.MISSING), dataclasses.MISSING)
-        )
+        items.append(_default(cls, name, cls._field_defaults.get(name, dataclasses.MISSING), dataclasses.MISSING))
     if len(items) != len(cls._fields):
         raise Fault(f"was recorded with more fields than {type_name(cls)} has")
     return tuple.__new__(cls, items)
 
 
 def _read_exception(decoder: Decoder, node: Node, depth: int) -> Any:
-    return exceptions.restore(node.get("value"), decoder, depth + 1)
+    return exceptions.restore(node.get("value"), decoder, depth + 1, strict=True)
 
 
 _WRITERS: tuple[tuple[Callable[[type], bool], Callable[[Any, Encoder, int], Node]], ...] = (

@@ -18,9 +18,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 # check_circular is off because both walks bound the depth themselves.
-_to_text = json.JSONEncoder(
-    ensure_ascii=True, check_circular=False, allow_nan=False, separators=(",", ":")
-).encode
+_to_text = json.JSONEncoder(ensure_ascii=True, check_circular=False, allow_nan=False, separators=(",", ":")).encode
 _from_text = json.JSONDecoder(parse_constant=_refuse_constant).decode
 _ATOM_TEXT = {None: "null", True: "true", False: "false"}
 _HIGH_ESCAPE = "\\ud"  # how every surrogate and every character beyond the BMP begins in ASCII JSON

@@ -14,9 +14,7 @@ from durably.errors import SerializationError
 from durably.serialization.faults import type_name
 from durably.serialization.typetable import TypeTable
 
-_PROTOCOL = (
-    5  # known to every Python that Durably runs on; fixed, so that a newer one writes what an older one reads
-)
+_PROTOCOL = 5  # known to every Python that Durably runs on; fixed, so that a newer one writes what an older one reads
 
 
 class PickleSerializer:
@@ -32,8 +30,7 @@ class PickleSerializer:
         except Exception as error:
             # The message is left out: it often shows the value.
             raise SerializationError(
-                f"$ is a {type_name(type(value))!r} that pickle cannot write and read back "
-                f"({type(error).__name__})",
+                f"$ is a {type_name(type(value))!r} that pickle cannot write and read back ({type(error).__name__})",
                 path="$",
             ) from None
         return base64.b64encode(data).decode("ascii")
@@ -44,6 +41,4 @@ class PickleSerializer:
             data = base64.b64decode(text.encode("ascii"), validate=True)
             return pickle.loads(data)  # noqa: S301 - this process was configured to trust its database
         except Exception as error:
-            raise SerializationError(
-                f"$ is no pickle that this process can read ({type(error).__name__})"
-            ) from None
+            raise SerializationError(f"$ is no pickle that this process can read ({type(error).__name__})") from None

@@ -49,9 +49,7 @@ def text_of(node: Node) -> str:
 
 
 def _by_text(kind: type, tag: str, write: Callable[[Any], str], read: Callable[[str], Any]) -> Scalar:
-    return Scalar(
-        kind, tag, lambda value: {RESERVED: tag, "value": write(value)}, lambda node: read(text_of(node))
-    )
+    return Scalar(kind, tag, lambda value: {RESERVED: tag, "value": write(value)}, lambda node: read(text_of(node)))
 
 
 def _to_base64(value: bytes | bytearray) -> str:

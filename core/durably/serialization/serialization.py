@@ -32,13 +32,9 @@ class Serialization:
         self._readers: dict[str, Serializer] = {}
         for reader in (self._writer, *also_reads):
             if type(reader.name) is not str or not reader.name:
-                raise ConfigurationError(
-                    f"serializer {type(reader).__name__} needs a name that is a non-empty str"
-                )
+                raise ConfigurationError(f"serializer {type(reader).__name__} needs a name that is a non-empty str")
             if self._readers.setdefault(reader.name, reader) is not reader:
-                raise ConfigurationError(
-                    f"two serializers are called {reader.name!r}; give one of them another name"
-                )
+                raise ConfigurationError(f"two serializers are called {reader.name!r}; give one of them another name")
         self._name = self._writer.name
         self._dumps = self._writer.dumps
 
@@ -64,9 +60,7 @@ class Serialization:
         except Exception as error:
             raise _located(f"cannot read {what}", what, _unforeseen(error)) from None
 
-    def dump_arguments(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], types: TypeTable, *, what: str
-    ) -> Payload:
+    def dump_arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any], types: TypeTable, *, what: str) -> Payload:
         """A call's arguments as one payload."""
         return self.dump({"args": list(args), "kwargs": kwargs}, types, what=what)
 
@@ -76,16 +70,12 @@ class Serialization:
         """The positional and keyword arguments of ``dump_arguments``."""
         call = self.load(payload, types, what=what)
         args, kwargs = (call.get("args"), call.get("kwargs")) if type(call) is dict else (None, None)
-        if (
-            type(args) is not list
-            or type(kwargs) is not dict
-            or not all(type(name) is str for name in kwargs)
-        ):
+        if type(args) is not list or type(kwargs) is not dict or not all(type(name) is str for name in kwargs):
             raise _located(f"cannot read {what}", what, SerializationError("it holds no arguments of a call"))
         return tuple(args), kwargs
 
     def dump_error(self, error: BaseException, *, what: str) -> Payload:  # noqa: ARG002 - as the others have
-        """The record of ``error``. Never raises: what cannot be kept is left out, but type and message."""
+        """The record of ``error``. Never raises: what cannot be kept is left out; type and message stay."""
         try:
             form = exceptions.describe(error, Encoder(NO_TYPES), 1, strict=False)
             return Payload(json_serializer.to_text(form), _ERRORS_AS)
@@ -103,23 +93,17 @@ class Serialization:
             text, name = payload
             if name != _ERRORS_AS or type(text) is not str:
                 raise self._refusal(text, name)
-            return exceptions.restore(json_serializer.parse(text), Decoder(NO_TYPES), 1)
+            return exceptions.restore(json_serializer.parse(text), Decoder(NO_TYPES), 1, strict=False)
         except (Fault, SerializationError) as error:
             reason = error.describe() if isinstance(error, Fault) else str(error)
         except Exception as error:
             reason = str(_unforeseen(error))
-        return RemoteError(
-            f"{what} ended in an error whose record cannot be read: {reason}", type_name="unknown"
-        )
+        return RemoteError(f"{what} ended in an error whose record cannot be read: {reason}", type_name="unknown")
 
     def _refusal(self, text: object, name: object) -> SerializationError:
         if type(text) is not str or type(name) is not str:
-            return SerializationError(
-                "the row is damaged: its text or the name of its serialization is missing"
-            )
-        needed = (
-            f"the serializer of that name in also_reads=[{'PickleSerializer()' if name == 'pickle' else '…'}]"
-        )
+            return SerializationError("the row is damaged: its text or the name of its serialization is missing")
+        needed = f"the serializer of that name in also_reads=[{'PickleSerializer()' if name == 'pickle' else '…'}]"
         if name == "pickle":
             needed += " (then whoever can write to the database can run code here)"
         return SerializationError(

@@ -25,8 +25,8 @@ class Place(NamedTuple):
     fence: Fence
 
 
-# The guard: a setting (PostgreSQL) or savepoint (SQLite) that lives exactly as long as the transaction, so that a COMMIT
-# or ROLLBACK by the user's function is found before anything is recorded.
+# The guard: a setting (PostgreSQL) or savepoint (SQLite) that lives exactly as long as the transaction, so that a
+# COMMIT or ROLLBACK by the user's function is found before anything is recorded.
 _GUARD: dict[DialectName, str] = {
     "postgresql": "SELECT set_config('durably.transaction', ?, true)",
     "sqlite": "SAVEPOINT durably_transaction",
@@ -64,7 +64,7 @@ _RECORD: dict[DialectName, str] = {
         + _ANSWER
     ),
     "sqlite": (
-        f"INSERT INTO {{t}}operation_outputs {_COLUMNS} SELECT s.workflow_uuid, {_VALUES}{_HELD}"  # noqa: S608
+        f"INSERT INTO {{t}}operation_outputs {_COLUMNS} SELECT s.workflow_uuid, {_VALUES}{_HELD}"
         " ON CONFLICT DO NOTHING RETURNING 1"
     ),
 }
@@ -89,7 +89,7 @@ _COMPLETION_COLUMNS = (
 )
 _COMPLETE: dict[DialectName, str] = {
     "postgresql": (
-        f"WITH w AS (INSERT INTO {{t}}transaction_completion {_COMPLETION_COLUMNS}"  # noqa: S608
+        f"WITH w AS (INSERT INTO {{t}}transaction_completion {_COMPLETION_COLUMNS}"
         " SELECT CAST(? AS text), CAST(? AS text), CAST(? AS integer), CAST(? AS text), CAST(? AS text),"
         " CAST(? AS text), CAST(? AS text), CAST(? AS text), {now}" + _GUARDED + _ANSWER
     ),

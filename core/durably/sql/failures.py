@@ -122,13 +122,15 @@ def _links(error: BaseException) -> list[BaseException]:
 def _links_beneath_disguise(error: BaseException) -> list[BaseException]:
     if _is_timeout(error):
         return []  # asyncio made it from a CancelledError that it has dealt with
-    linked = _links(error)
-    return linked if error.__context__ is None else [*linked, error.__context__]
+    return [*_links(error), *_context(error)]
 
 
 def _links_and_context(error: BaseException) -> list[BaseException]:
-    linked = _links(error)
-    return linked if error.__suppress_context__ or not error.__context__ else [*linked, error.__context__]
+    return _links(error) if error.__suppress_context__ else [*_links(error), *_context(error)]
+
+
+def _context(error: BaseException) -> list[BaseException]:
+    return [] if error.__context__ is None else [error.__context__]
 
 
 def _attribute(error: BaseException, name: str) -> Any:
@@ -298,9 +300,7 @@ def _by_sqlstate(state: str) -> Failure:
 
 def _source_function(error: BaseException) -> Any:
     """The function of the server that raised it: asyncpg's attribute, or psycopg's diagnostics."""
-    return _attribute(error, "server_source_function") or getattr(
-        _attribute(error, "diag"), "source_function", None
-    )
+    return _attribute(error, "server_source_function") or getattr(_attribute(error, "diag"), "source_function", None)
 
 
 _CLOSED = (  # on an established connection; the text may hold a FATAL, which then says why it was closed
@@ -418,9 +418,7 @@ def _says_sqlite(error: BaseException) -> Failure | None:
 
 def _by_sqlite_message(error: BaseException) -> Failure | None:
     names, message = {name for _, name in _classes(error)}, _message(error)
-    told = (
-        failure for name, start, failure in _SQLITE_MESSAGES if name in names and message.startswith(start)
-    )
+    told = (failure for name, start, failure in _SQLITE_MESSAGES if name in names and message.startswith(start))
     return next(told, None)
 
 
@@ -460,9 +458,7 @@ _MYSQL_CLOSED = ("not connected", "cancelled during execution", "connection clos
 
 def _says_mysql(error: BaseException) -> Failure | None:
     """errno first: SQLSTATE 23000 covers every integrity error, and 1205 is HY000."""
-    errno = next(
-        (each for each in (_attribute(error, "errno"), _first_argument(error)) if _is_int(each)), None
-    )
+    errno = next((each for each in (_attribute(error, "errno"), _first_argument(error)) if _is_int(each)), None)
     if _closed_by_mysql_client(error, errno):
         return Failure.CONNECTION
     if errno in _MYSQL_ERRNOS:

@@ -175,8 +175,7 @@ class _Cluster:
         self._settings = settings
         self._popen: dict[str, Any] = {
             "cwd": home,
-            "env": {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-            | {"LC_ALL": "C"},
+            "env": {key: value for key, value in os.environ.items() if not key.startswith("PG")} | {"LC_ALL": "C"},
             **(account.popen if account else {}),
         }
         self._binaries = Path()
@@ -326,9 +325,7 @@ def _home(directory: Path | None, account: _Account | None) -> Path:
             return _own(home, account)
         except ConfigurationError:
             home.rmdir()
-    raise ConfigurationError(
-        "no temporary directory is open to an unprivileged user: set TMPDIR to such a one"
-    )
+    raise ConfigurationError("no temporary directory is open to an unprivileged user: set TMPDIR to such a one")
 
 
 def _own(home: Path, account: _Account | None) -> Path:
