@@ -6,7 +6,7 @@ the same ones, awaited.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import typing
 
 from durably._version import __version__
 from durably.ambient import attempt, configured, logger, step_id, step_key, workflow_id, workflow_options
@@ -49,7 +49,7 @@ from durably.model import Status, WorkflowStatus
 from durably.serialization import register_types
 from durably.verbs import get_result, get_workflow_status, retrieve_workflow, run_step, start_workflow
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from durably import aio as aio
 
 __all__ = [
@@ -109,7 +109,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typing.Any:
     if name == "aio":  # loaded at first use, like the event loop it is for
         from importlib import import_module
 

@@ -57,7 +57,5 @@ def same(one: Any, other: Any) -> bool:  # noqa: C901 - one kind of value after 
         naive = one.replace(tzinfo=None), other.replace(tzinfo=None)
         return zones and naive[0] == naive[1] and one.fold == other.fold
     if dataclasses.is_dataclass(one) and not isinstance(one, type):
-        return all(
-            same(getattr(one, field.name), getattr(other, field.name)) for field in dataclasses.fields(one)
-        )
+        return all(same(getattr(one, field.name), getattr(other, field.name)) for field in dataclasses.fields(one))
     return bool(one == other)

@@ -196,9 +196,7 @@ def test_namedtuples() -> None:
 
 
 def test_pydantic_models_keep_all_they_hold() -> None:
-    customer = Customer(
-        name="Ann", address=Address(city="Oslo", zip="0150", hidden="x"), tags={"a"}, **{"extra": (1,)}
-    )
+    customer = Customer(name="Ann", address=Address(city="Oslo", zip="0150", hidden="x"), tags={"a"}, **{"extra": (1,)})
     customer._visits = 3
     assert customer.lock
     back = exact(customer)

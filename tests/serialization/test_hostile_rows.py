@@ -206,9 +206,7 @@ def test_a_class_comes_from_the_table_only(kind: str, name: str) -> None:
     assert set(sys.modules) == before
 
 
-@pytest.mark.parametrize(
-    "key", ["../../etc/passwd", "/etc/passwd", "a.b/c", "..", "", "No/Such", "Europe", "x" * 999]
-)
+@pytest.mark.parametrize("key", ["../../etc/passwd", "/etc/passwd", "a.b/c", "..", "", "No/Such", "Europe", "x" * 999])
 def test_a_zone_is_no_path(key: str) -> None:
     before = set(sys.modules)
     text = json.dumps({"$durably": "datetime", "value": "2026-01-01T00:00:00", "zone": key})
@@ -313,9 +311,7 @@ def test_any_text(text: str) -> None:
 @given(JSON)
 def test_any_json(tree: Any) -> None:
     survives(json.dumps(tree))
-    survives(
-        json.dumps({"type": "builtins.OSError", "message": "m", "args": [tree], "state": {"errno": tree}})
-    )
+    survives(json.dumps({"type": "builtins.OSError", "message": "m", "args": [tree], "state": {"errno": tree}}))
     for tag in ("datetime", "timedelta", "complex", "dict", "decimal", "exception", "flag"):
         survives(json.dumps({"$durably": tag, "class": WORDS[-1], "value": tree, "zone": tree, "name": tree}))
 
@@ -327,24 +323,18 @@ def test_mutated_text(text: str, data: st.DataObject) -> None:
         at = data.draw(st.integers(0, len(text)))
         cut = data.draw(st.integers(0, 4))
         text = (
-            text[:at]
-            + data.draw(st.sampled_from(["", '"', "{", "]", "1", "null", "\\u0000", "é"]))
-            + text[at + cut :]
+            text[:at] + data.draw(st.sampled_from(["", '"', "{", "]", "1", "null", "\\u0000", "é"])) + text[at + cut :]
         )
     survives(text)
 
 
-@pytest.mark.parametrize(
-    "text", [None, b"1", 5, [], "NaN", "Infinity", "-Infinity", "1" * 5000, "\ufeff1", "1 2"]
-)
+@pytest.mark.parametrize("text", [None, b"1", 5, [], "NaN", "Infinity", "-Infinity", "1" * 5000, "\ufeff1", "1 2"])
 def test_what_is_no_json(text: Any) -> None:
     with pytest.raises(SerializationError):
         ENGINE.load(Payload(text, "json"), PLAIN, what=WHAT)
 
 
-@pytest.mark.parametrize(
-    "text", ["[]", "{}", '{"args":[]}', '{"args":{},"kwargs":{}}', '{"args":[],"kwargs":[]}', "1"]
-)
+@pytest.mark.parametrize("text", ["[]", "{}", '{"args":[]}', '{"args":{},"kwargs":{}}', '{"args":[],"kwargs":[]}', "1"])
 def test_what_is_no_call(text: str) -> None:
     with pytest.raises(SerializationError, match="no arguments of a call"):
         ENGINE.load_arguments(Payload(text, "json"), PLAIN, what=WHAT)

@@ -78,9 +78,7 @@ LEAVES = st.one_of(
     st.uuids(),
     st.dates(),
     st.timedeltas(),
-    st.builds(
-        lambda moment, zone, fold: moment.replace(tzinfo=zone, fold=fold), st.datetimes(), ZONES, FOLDS
-    ),
+    st.builds(lambda moment, zone, fold: moment.replace(tzinfo=zone, fold=fold), st.datetimes(), ZONES, FOLDS),
     st.builds(lambda time, zone, fold: time.replace(tzinfo=zone, fold=fold), st.times(), ZONES, FOLDS),
     st.sampled_from([*Color, *Rank, *Right, Right.READ | Right.WRITE, Right(0)]),
 )

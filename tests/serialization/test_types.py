@@ -249,9 +249,7 @@ def test_two_classes_of_one_name_are_refused() -> None:
     assert round_trip(value, TypeTable.for_function(fn)) == value
 
 
-@pytest.mark.parametrize(
-    "wrong", [int, dict, object, A(), "A", enum.Enum, pydantic.BaseModel, list[int], None]
-)
+@pytest.mark.parametrize("wrong", [int, dict, object, A(), "A", enum.Enum, pydantic.BaseModel, list[int], None])
 def test_only_classes_with_fields_are_registered(wrong: Any) -> None:
     with pytest.raises(DeclarationError, match="register_types takes"):
         register_types(A, wrong)

@@ -44,9 +44,7 @@ PLANS: list[tuple[DialectName, str | None, bool, BeginPlan]] = [
 
 
 @pytest.mark.parametrize(("dialect", "level", "read_only", "plan"), PLANS)
-def test_each_database_has_its_rule(
-    dialect: DialectName, level: str | None, read_only: bool, plan: BeginPlan
-) -> None:
+def test_each_database_has_its_rule(dialect: DialectName, level: str | None, read_only: bool, plan: BeginPlan) -> None:
     assert begin_plan(dialect, level, read_only) == plan
 
 
@@ -70,9 +68,7 @@ def test_case_spaces_and_underscores_do_not_matter(written: str | None, level: s
     assert parse_isolation_level(written) == level
 
 
-@pytest.mark.parametrize(
-    "level", ["", "snapshot", "serializable; DROP TABLE t", "readcommitted", 3, ["serializable"]]
-)
+@pytest.mark.parametrize("level", ["", "snapshot", "serializable; DROP TABLE t", "readcommitted", 3, ["serializable"]])
 @pytest.mark.parametrize("dialect", ["postgresql", "mysql", "sqlite"])
 def test_an_unknown_level_is_refused_with_the_ones_there_are(dialect: DialectName, level: Any) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -110,8 +106,7 @@ def _characteristics(connection: psycopg.Connection[Any]) -> tuple[str, str]:
 
 def test_sqlite_writers_take_the_lock_at_once_and_readers_cannot_write(tmp_path: Path) -> None:
     writer, reader = (
-        sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, check_same_thread=False)
-        for _ in range(2)
+        sqlite3.connect(tmp_path / "a.db", isolation_level=None, timeout=0, check_same_thread=False) for _ in range(2)
     )
     try:
         writer.execute("CREATE TABLE t (x)")

@@ -12,9 +12,9 @@ from typing import Any
 import psycopg
 import psycopg_pool
 import pytest
-import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import exc as sa_exc
 
 from durably.errors import SerializationError, TransactionRetriesExceededError
 from durably.sql.failures import Failure, classify, is_transient, was_cancelled
@@ -71,9 +71,7 @@ WRAPPERS: list[Callable[[BaseException], BaseException]] = [
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS)
-@pytest.mark.parametrize(
-    ("native", "failure"), [(Conflict("x"), Failure.RETRYABLE), (Taken("x"), Failure.UNIQUE)]
-)
+@pytest.mark.parametrize(("native", "failure"), [(Conflict("x"), Failure.RETRYABLE), (Taken("x"), Failure.UNIQUE)])
 def test_the_drivers_own_error_is_found(
     wrap: Callable[[BaseException], BaseException], native: BaseException, failure: Failure
 ) -> None:
@@ -183,7 +181,7 @@ def test_only_while_connecting_are_the_drivers_bare_errors_taken_for_failures() 
         EOFError(),
         psycopg_pool.PoolTimeout("couldn't get a connection after 2.00 sec"),
         psycopg_pool.TooManyRequests("the pool has already 9 requests waiting"),
-        sa.exc.TimeoutError("QueuePool limit"),
+        sa_exc.TimeoutError("QueuePool limit"),
         foreign("playhouse.pool", "MaxConnectionsExceeded", ValueError)("Max connections exceeded"),
     ]
     for error in widened:
@@ -307,10 +305,7 @@ def test_mysqls_errno(module: str, errno: int, failure: Failure) -> None:
 
 
 def test_mysqls_errno_as_an_attribute() -> None:
-    assert (
-        failure_of(foreign("mysql.connector.errors", "DatabaseError", errno=1213)("text"))
-        is Failure.RETRYABLE
-    )
+    assert failure_of(foreign("mysql.connector.errors", "DatabaseError", errno=1213)("text")) is Failure.RETRYABLE
     assert failure_of(foreign("mariadb", "OperationalError", errno=2013)("text")) is Failure.CONNECTION
 
 
@@ -323,10 +318,7 @@ def test_mysqls_closed_connection(text: str) -> None:
 
 
 def test_an_errno_that_is_not_known_is_judged_by_its_sqlstate() -> None:
-    assert (
-        failure_of(foreign("pymysql.err", "OperationalError", sqlstate="08S01")(1047, "wsrep"))
-        is Failure.CONNECTION
-    )
+    assert failure_of(foreign("pymysql.err", "OperationalError", sqlstate="08S01")(1047, "wsrep")) is Failure.CONNECTION
     assert failure_of(foreign("pymysql.err", "IntegrityError", sqlstate="23000")(1452, "fk")) is Failure.OTHER
     assert failure_of(foreign("pymysql.err", "ProgrammingError")({"not": "hashable"})) is Failure.OTHER
     assert failure_of(foreign("pymysql.err", "ProgrammingError")("Cursor closed")) is Failure.OTHER
@@ -401,9 +393,7 @@ ORDINARY: Sequence[Callable[[str], BaseException]] = [
     foreign("sqlalchemy.exc", "InvalidRequestError"),
     foreign("httpx", "ConnectError"),
 ]
-TEXTS = st.sampled_from(
-    ["", "database is locked", "the connection is closed", "40001", "UNIQUE constraint failed"]
-)
+TEXTS = st.sampled_from(["", "database is locked", "the connection is closed", "40001", "UNIQUE constraint failed"])
 
 
 @st.composite

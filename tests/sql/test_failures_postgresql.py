@@ -17,14 +17,17 @@ import psycopg
 import psycopg_pool
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import exc as sa_exc
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from durably.sql.failures import Classified, Failure, classify, is_transient, was_cancelled
-from durably.testing.postgres import start_postgres
+from durably.testing.postgres import PostgresServer, start_postgres
 from tests.sql.clients import POSTGRESQL, Client, Connect, sqlalchemy_url
 
 TRANSIENT = (Failure.RETRYABLE, Failure.CONNECTION)
 SCHEMA = b"""
+DROP SCHEMA public CASCADE;
+CREATE SCHEMA public;
 CREATE TABLE account (id int PRIMARY KEY, owner text UNIQUE, amount int NOT NULL);
 INSERT INTO account VALUES (1, 'ada', 10), (2, 'bob', 10);
 """
@@ -35,11 +38,19 @@ def connect(request: pytest.FixtureRequest) -> Connect:
     return POSTGRESQL[request.param]
 
 
+@pytest.fixture(scope="module")
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    """One for all of these tests: making a database takes longer than most failures do."""
+    name = f"durably_test_{uuid4().hex[:12]}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
 @pytest.fixture
-def url(postgres_url: str) -> str:
-    with psycopg.connect(postgres_url, autocommit=True) as connection:
+def url(database: str) -> str:
+    with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(SCHEMA)
-    return postgres_url
+    return database
 
 
 def judged(error: BaseException | None, *, connecting: bool = False) -> Classified:
@@ -230,7 +241,7 @@ SCENARIOS: list[tuple[Scenario, Failure]] = [
 def test_what_the_server_reports(url: str, connect: Connect, scenario: Scenario, failure: Failure) -> None:
     found = judged(provoke(url, connect, scenario))
     assert found.failure is failure
-    if not isinstance(found.native, sa.exc.PendingRollbackError):  # it has no link to the driver's
+    if not isinstance(found.native, sa_exc.PendingRollbackError):  # it has no link to the driver's
         assert type(found.native).__module__.partition(".")[0] in ("psycopg", "asyncpg")
 
 
@@ -242,9 +253,7 @@ def test_what_the_server_reports(url: str, connect: Connect, scenario: Scenario,
     ],
 )
 @pytest.mark.parametrize("driver", ["psycopg", "sqlalchemy"])
-def test_a_handler_that_went_on_in_the_aborted_transaction(
-    url: str, driver: str, first: str, failure: Failure
-) -> None:
+def test_a_handler_that_went_on_in_the_aborted_transaction(url: str, driver: str, first: str, failure: Failure) -> None:
     engine = sa.create_engine(sqlalchemy_url(url, "postgresql+psycopg"))
     with psycopg.connect(url) as holder, psycopg.connect(url) as connection, engine.connect() as bound:
         holder.execute("SELECT 1 FROM account WHERE id = 1 FOR UPDATE")
@@ -344,10 +353,10 @@ def elsewhere(url: str, **changed: Any) -> str:
     return sa.make_url(url).set(**changed).render_as_string(hide_password=False)
 
 
-def test_nobody_listens(postgres_url: str, connect: Connect, request: pytest.FixtureRequest) -> None:
+def test_nobody_listens(url: str, connect: Connect, request: pytest.FixtureRequest) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    error = asyncio.run(connecting_to(elsewhere(postgres_url, port=port), connect))
+    error = asyncio.run(connecting_to(elsewhere(url, port=port), connect))
     assert judged(error, connecting=True).failure is Failure.CONNECTION
     assert error is not None
     if "asyncpg" in request.node.name:  # a bare ConnectionRefusedError: anybody's
@@ -357,7 +366,7 @@ def test_nobody_listens(postgres_url: str, connect: Connect, request: pytest.Fix
         assert judged(error).failure is Failure.CONNECTION
 
 
-def test_somebody_listens_and_hangs_up(postgres_url: str, connect: Connect) -> None:
+def test_somebody_listens_and_hangs_up(url: str, connect: Connect) -> None:
     def hang_up(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while True:
@@ -365,38 +374,34 @@ def test_somebody_listens_and_hangs_up(postgres_url: str, connect: Connect) -> N
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threading.Thread(target=hang_up, args=(listener,), daemon=True).start()
-        url = elsewhere(postgres_url, port=listener.getsockname()[1])
+        url = elsewhere(url, port=listener.getsockname()[1])
         error = asyncio.run(connecting_to(url, connect))
         listener.shutdown(socket.SHUT_RDWR)
     assert judged(error, connecting=True).failure is Failure.CONNECTION
 
 
 @pytest.mark.parametrize("change", [{"database": "no_such_database"}, {"username": "no_such_role"}])
-def test_a_refusal_that_lasts_is_not_transient(
-    postgres_url: str, connect: Connect, change: dict[str, str]
-) -> None:
-    error = asyncio.run(connecting_to(elsewhere(postgres_url, **change), connect))
+def test_a_refusal_that_lasts_is_not_transient(url: str, connect: Connect, change: dict[str, str]) -> None:
+    error = asyncio.run(connecting_to(elsewhere(url, **change), connect))
     assert judged(error).failure is Failure.OTHER
     assert judged(error, connecting=True).failure is Failure.OTHER
 
 
-def test_too_many_connections(postgres_url: str, connect: Connect) -> None:
+def test_too_many_connections(url: str, connect: Connect) -> None:
     role = f"crowd_{uuid4().hex[:8]}"
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+    with psycopg.connect(url, autocommit=True) as admin:
         admin.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 0".encode())
         try:
-            error = asyncio.run(connecting_to(elsewhere(postgres_url, username=role), connect))
+            error = asyncio.run(connecting_to(elsewhere(url, username=role), connect))
         finally:
             admin.execute(f"DROP ROLE {role}".encode())
     assert judged(error).failure is Failure.CONNECTION
 
 
-def test_psycopg_refuses_what_cannot_be_sent(postgres_url: str) -> None:
-    with psycopg.connect(postgres_url) as connection:
+def test_psycopg_refuses_what_cannot_be_sent(url: str) -> None:
+    with psycopg.connect(url) as connection:
         marks = ",".join(["%s"] * 70_000)
-        with pytest.raises(
-            psycopg.OperationalError
-        ) as caught:  # no SQLSTATE, and nothing is wrong with the connection
+        with pytest.raises(psycopg.OperationalError) as caught:  # no SQLSTATE, and nothing is wrong with the connection
             connection.execute(f"SELECT 1 WHERE 1 IN ({marks})".encode(), [1] * 70_000)
     assert judged(caught.value).failure is Failure.OTHER
 
@@ -410,9 +415,9 @@ def test_psycopg_pipeline_aborted(url: str) -> None:
     assert judged(caught.value).failure is Failure.ABORTED
 
 
-def test_asyncpg_quotes_the_users_values(postgres_url: str) -> None:
+def test_asyncpg_quotes_the_users_values(url: str) -> None:
     async def run() -> BaseException | None:
-        connection = await asyncpg.connect(postgres_url)
+        connection = await asyncpg.connect(url)
         try:
             return await raised_by(connection.fetch("SELECT $1::int", "the connection is closed"))
         finally:
@@ -437,16 +442,14 @@ def test_asyncpg_notices_that_a_type_has_changed(url: str) -> None:
     assert judged(error).failure is Failure.RETRYABLE
 
 
-def test_a_pools_time_out_is_transient_only_while_connecting(postgres_url: str) -> None:
-    engine = sa.create_engine(
-        sqlalchemy_url(postgres_url, "postgresql+psycopg"), pool_size=1, max_overflow=0, pool_timeout=0.05
-    )
+def test_a_pools_time_out_is_transient_only_while_connecting(url: str) -> None:
+    engine = sa.create_engine(sqlalchemy_url(url, "postgresql+psycopg"), pool_size=1, max_overflow=0, pool_timeout=0.05)
     errors: list[BaseException] = []
-    with engine.connect(), pytest.raises(sa.exc.TimeoutError) as sqlalchemy_caught:
+    with engine.connect(), pytest.raises(sa_exc.TimeoutError) as sqlalchemy_caught:
         engine.connect()
     errors.append(sqlalchemy_caught.value)
     engine.dispose()
-    with psycopg_pool.ConnectionPool(postgres_url, min_size=1, max_size=1, open=True) as pool:
+    with psycopg_pool.ConnectionPool(url, min_size=1, max_size=1, open=True) as pool:
         with pool.connection(), pytest.raises(psycopg_pool.PoolTimeout) as psycopg_caught:
             pool.getconn(timeout=0.05)
         errors.append(psycopg_caught.value)
@@ -482,11 +485,11 @@ class TestSqlAlchemyRefusesToGoOn:
             pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
             with psycopg.connect(url, autocommit=True) as admin:
                 admin.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-            with pytest.raises(sa.exc.OperationalError):
+            with pytest.raises(sa_exc.OperationalError):
                 connection.exec_driver_sql("SELECT 1")
-            with pytest.raises(sa.exc.PendingRollbackError) as statement:
+            with pytest.raises(sa_exc.PendingRollbackError) as statement:
                 connection.exec_driver_sql("SELECT 1")
-            with pytest.raises(sa.exc.PendingRollbackError) as commit:
+            with pytest.raises(sa_exc.PendingRollbackError) as commit:
                 transaction.commit()
             transaction.rollback()
         assert judged(statement.value).failure is Failure.CONNECTION
@@ -495,9 +498,9 @@ class TestSqlAlchemyRefusesToGoOn:
     def test_after_a_failed_flush(self, engine: sa.Engine) -> None:
         with Session(engine) as session:
             session.add(Account(id=1, owner="eve", amount=0))
-            with pytest.raises(sa.exc.IntegrityError) as flush:
+            with pytest.raises(sa_exc.IntegrityError) as flush:
                 session.flush()
-            with pytest.raises(sa.exc.PendingRollbackError) as later:
+            with pytest.raises(sa_exc.PendingRollbackError) as later:
                 session.execute(sa.text("SELECT 1"))
         assert judged(flush.value).failure is Failure.UNIQUE
         assert judged(later.value).failure is Failure.ABORTED

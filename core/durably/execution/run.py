@@ -6,6 +6,7 @@ from typing import Any
 
 from durably import context
 from durably.declarations import Declaration
+from durably.drive import Promise
 from durably.errors import NonDeterminismError
 from durably.execution.child import run_child
 from durably.execution.history import History
@@ -41,6 +42,8 @@ class Run:
         self.call_child = call_child
         #: An earlier attempt may have left completion rows that its history does not show.
         self.recovered = attempt > 1
+        #: Kept when the workflow's row is written (True), or its start came to nothing (False).
+        self.begun: Promise[bool] = Promise()
         #: When the database acknowledged that this executor holds the workflow (monotonic); None before.
         self.held_since: float | None = None
         #: Why this execution must stop, once it must.

@@ -75,17 +75,21 @@ class Runner:
         """Write the workflow's row, held by this executor; None if the id is taken by an earlier start."""
         run = self._run(declaration, workflow_id, uuid4().hex, 1, History(workflow_id))
         command = self.command(run, declaration, args, kwargs, held=True)
-        if not self.services.active.add(run):
-            # The earlier start is on its way or running in this very process.
-            await self._same_workflow(declaration, command)
-            return None
+        while not self.services.active.add(run):
+            # An earlier start is on its way, or running, in this very process.
+            earlier = self.services.active.get(workflow_id)
+            if earlier is not None and await earlier.begun:
+                await self._refuse_other(declaration, command)
+                return None
+        created = False
         try:
             started = await self.services.ledger.start(command)
-        except BaseException:
-            self.services.active.remove(run)
-            raise
-        if not started.created:
-            self.services.active.remove(run)
+            created = started.created
+        finally:
+            if not created:
+                self.services.active.remove(run)
+            run.begun.set_result(created)
+        if not created:
             self.refuse_conflict(declaration, command, started.existing)
             return None
         run.held_since = self.services.clock.monotonic()
@@ -144,11 +148,9 @@ class Runner:
             existing=existing.name,
         )
 
-    async def _same_workflow(self, declaration: Declaration, command: StartWorkflow) -> None:
-        running = self.services.active.get(command.workflow_id)
-        if running is not None and running.declaration is not declaration:
-            rows = await self.services.ledger.read(lambda session: queries.statuses(session, [command.workflow_id]))
-            self.refuse_conflict(declaration, command, rows.get(command.workflow_id))
+    async def _refuse_other(self, declaration: Declaration, command: StartWorkflow) -> None:
+        rows = await self.services.ledger.read(lambda session: queries.statuses(session, [command.workflow_id]))
+        self.refuse_conflict(declaration, command, rows.get(command.workflow_id))
 
     def _run(self, declaration: Declaration, workflow_id: str, run_id: str, attempt: int, history: History) -> Run:
         return Run(self.services, declaration, workflow_id, run_id, attempt, history, self.call_child)
@@ -181,6 +183,7 @@ class Runner:
             History(status.workflow_id, recorded),
         )
         run.held_since = self.services.clock.monotonic()
+        run.begun.set_result(True)
         limit = declaration.workflow.max_recovery_attempts
         if limit is not None and status.recovery_attempts > limit:
             await self._dead_letter(run, status)

@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any
 
 from durably.drive import Delivery, Promise, deliver, running_loop
+from durably.errors import NotLaunchedError
 from durably.ledger.commands import Answer, Command
 
 #: An echo that nobody waits for is written at the latest after this many seconds.
@@ -72,15 +73,18 @@ class GroupCommit:
         """Queue a command whose answer will be waited for."""
         entry = Entry(self, command)
         with self._mutex:
-            self._queue.append(entry)
+            if not self._closed:
+                self._queue.append(entry)
+                return entry
+        entry.set_error(NotLaunchedError("the engine was shut down; nothing more is recorded here"))
         return entry
 
     def submit_unwaited(self, command: Command) -> Entry:
         """Queue a command that rides with the next batch, or is written by itself within ECHO_SECONDS."""
-        entry = Entry(self, command)
+        entry = self.submit(command)
         with self._mutex:
-            self._queue.append(entry)
-            self._call_writer(time.monotonic() + ECHO_SECONDS)
+            if not self._closed:
+                self._call_writer(time.monotonic() + ECHO_SECONDS)
         return entry
 
     def write_soon(self) -> None:
@@ -124,9 +128,10 @@ class GroupCommit:
 
     def close(self) -> None:
         """Write what is left, and end the writer thread."""
-        self.flush()
         with self._mutex:
             self._closed = True
+        self.flush()
+        with self._mutex:
             self._wake_writer.notify()
             writer = self._writer
         if writer is not None and writer is not threading.current_thread():

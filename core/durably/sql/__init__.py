@@ -1,5 +1,8 @@
-"""What Durably knows of SQL itself: dialects, and the statements that run on the user's own connection.
+"""What Durably knows of SQL itself, and the statements that run on the user's own connection.
 
-``begin``     how to begin a transaction on each dialect, from isolation level and read-only
-``failures``  the one classifier of database failures
+``dialect``     what differs between databases, as data
+``begin``       how to begin a transaction, from dialect, isolation level and read-only
+``completion``  the checkpoint of a transaction, written inside it
+``failures``    the one classifier of database failures
+``gate``        first come, first served for the writers of one SQLite file
 """

@@ -1,0 +1,1 @@
+"""Programs that show how Durably is used; each of them runs."""

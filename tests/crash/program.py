@@ -1,0 +1,285 @@
+"""The program that is killed: a workflow of step, transaction, step, transaction, in a blocking and an awaited form.
+
+Every transaction appends one row to ``effect`` and moves one unit between two balances; every step's body writes one
+line to the journal. What a function returns is the token of its own row or line, so that a recorded output tells which
+execution it came from.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import durably
+from durably import Durably, crashpoints, step, transaction, workflow
+from durably.errors import WaitTimeoutError, WorkflowNotFoundError
+from durably_sqlalchemy import SQLAlchemy, async_session, session
+from sqlalchemy import BigInteger, Engine, Integer, Text, create_engine
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from tests.crash import journal, mutants
+from tests.crash.oracle import ACCOUNTS
+from tests.crash.spec import Pass, Spec
+
+#: How a process ends that did all it was asked to, and one that waited in vain.
+DONE, STUCK = 0, 4
+
+_spec: Spec
+
+
+class Base(DeclarativeBase):
+    """The application's own tables."""
+
+
+class Effect(Base):
+    """What a transaction did. The table has no key of any kind; the mapper wants to be told of one."""
+
+    __tablename__ = "effect"
+    workflow_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    step: Mapped[int] = mapped_column(Integer, primary_key=True)
+    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
+    pid: Mapped[int] = mapped_column(Integer, primary_key=True)
+    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+
+
+class Balance(Base):
+    """One account."""
+
+    __tablename__ = "balance"
+    account: Mapped[str] = mapped_column(Text, primary_key=True)
+    amount: Mapped[int] = mapped_column(BigInteger)
+
+
+def _effect() -> Effect:
+    return Effect(
+        workflow_id=durably.workflow_id(),
+        step=durably.step_id(),
+        attempt=durably.attempt(),
+        pid=os.getpid(),
+        at=time.time_ns(),
+    )
+
+
+def _accounts() -> tuple[str, str]:
+    """From where to where this workflow moves; always a source, then a sink, so that nobody waits in a circle."""
+    place = crc32((durably.workflow_id() or "").encode()) % ACCOUNTS
+    return f"source-{place}", f"sink-{place}"
+
+
+def _token(effect: Effect) -> str:
+    return f"{effect.pid}:{effect.at}"
+
+
+def _note() -> str:
+    """A step's body: say that it runs, and do what this process is to do there."""
+    workflow_id, function_id = durably.workflow_id() or "", durably.step_id() or 0
+    token = journal.write(_spec.log, "body", workflow_id, step=function_id, attempt=durably.attempt())
+    if function_id == 1 and workflow_id == _spec.stop_in_step:
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if function_id == 1 and workflow_id == _spec.hold_in_step and _spec.release is not None:
+        while not Path(_spec.release).exists():
+            time.sleep(0.005)
+    return token
+
+
+# -- blocking ----------------------------------------------------------------------------------------------------
+
+
+@step
+def note() -> str:
+    """Leave a line in the journal."""
+    return _note()
+
+
+def _move() -> str:
+    effect, (source, sink) = _effect(), _accounts()
+    session().add(effect)
+    for account, change in ((source, -1), (sink, 1)):
+        session().get_one(Balance, account, with_for_update=True).amount += change
+    return _token(effect)
+
+
+@transaction
+def move() -> str:
+    """Move one unit, at the database's own isolation level."""
+    return _move()
+
+
+@transaction(isolation_level="serializable")
+def move_strictly() -> str:
+    """The same, such that concurrent moves between the same accounts fail transiently."""
+    return _move()
+
+
+@workflow
+def transfer(workflow_id: str) -> list[str]:
+    """Step, transaction, step, transaction."""
+    assert workflow_id == durably.workflow_id()
+    return [note(), move(), note(), move_strictly()]
+
+
+# -- awaited -----------------------------------------------------------------------------------------------------
+
+
+@step
+async def note_async() -> str:
+    """Leave a line in the journal."""
+    return _note()
+
+
+async def _move_async() -> str:
+    effect, (source, sink) = _effect(), _accounts()
+    async_session().add(effect)
+    for account, change in ((source, -1), (sink, 1)):
+        balance = await async_session().get_one(Balance, account, with_for_update=True)
+        balance.amount += change
+    return _token(effect)
+
+
+@transaction(adapter="awaited")
+async def move_async() -> str:
+    """Move one unit, at the database's own isolation level."""
+    return await _move_async()
+
+
+@transaction(adapter="awaited", isolation_level="serializable")
+async def move_strictly_async() -> str:
+    """The same, such that concurrent moves between the same accounts fail transiently."""
+    return await _move_async()
+
+
+@workflow
+async def transfer_async(workflow_id: str) -> list[str]:
+    """Step, transaction, step, transaction."""
+    assert workflow_id == durably.workflow_id()
+    return [await note_async(), await move_async(), await note_async(), await move_strictly_async()]
+
+
+# -- the process -------------------------------------------------------------------------------------------------
+
+
+def run(spec: Spec) -> int:
+    """Be one process of a crash test; its exit code."""
+    global _spec
+    _spec = spec
+    mutants.apply(spec.mutant)
+    crashpoints.arm(_hook([(spec.kill, signal.SIGKILL), (spec.stop, signal.SIGSTOP)]))
+    if spec.asynchronous:
+        return asyncio.run(_run_async(create_async_engine(spec.application_url)))
+    return _run(create_engine(spec.application_url))
+
+
+def _hook(faults: Sequence[tuple[Pass | None, signal.Signals]]) -> Callable[[str], None] | None:
+    """Signal this process at each of those passes."""
+    armed = [(fault, sent) for fault, sent in faults if fault is not None]
+    if not armed:
+        return None
+    mutex = threading.Lock()
+    passes: dict[str, int] = {}
+
+    def hook(point: str) -> None:
+        with mutex:
+            passes[point] = passes.get(point, 0) + 1
+            reached = Pass(point, passes[point])
+        for fault, sent in armed:
+            if fault == reached:
+                os.kill(os.getpid(), sent)
+
+    return hook
+
+
+def _engine(adapter: str, engine: Engine | AsyncEngine) -> Durably:
+    return Durably(
+        "crash",
+        system_database_url=_spec.system_url,
+        adapters={adapter: SQLAlchemy(engine)},
+        executes="none" if _spec.role == "leave" else "all",
+        lease_seconds=_spec.lease_seconds,
+    )
+
+
+def _told(workflow_id: str, value: list[str]) -> None:
+    journal.write(_spec.log, "told", workflow_id, token=",".join(value))
+
+
+def _run(engine: Engine) -> int:
+    with _engine("default", engine):
+        if _spec.role != "recover":
+            shares = [_spec.workflow_ids[place :: _spec.threads] for place in range(_spec.threads)]
+            threads = [threading.Thread(target=_start, args=(share,), daemon=True) for share in shares]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(_spec.wait_seconds)
+        if _spec.role == "leave":
+            return DONE
+        return _wait_for_all()
+
+
+def _start(workflow_ids: Sequence[str]) -> None:
+    """Start every other workflow in the background, and call the others here."""
+    for place, workflow_id in enumerate(workflow_ids):
+        with durably.workflow_options(workflow_id=workflow_id):
+            if place % 2 and _spec.role == "work":
+                _told(workflow_id, transfer(workflow_id))
+            else:
+                durably.start_workflow(transfer, workflow_id)
+                journal.write(_spec.log, "accepted", workflow_id)
+
+
+def _wait_for_all() -> int:
+    deadline = time.monotonic() + _spec.wait_seconds
+    for workflow_id in _spec.workflow_ids:
+        try:
+            left = max(deadline - time.monotonic(), 0.0)
+            _told(workflow_id, durably.get_result(workflow_id, timeout_seconds=left, expect=list[str]))
+        except WorkflowNotFoundError:
+            if _spec.role != "recover":
+                raise
+        except WaitTimeoutError:
+            return STUCK
+    return DONE
+
+
+async def _run_async(engine: AsyncEngine) -> int:
+    try:
+        async with _engine("awaited", engine):
+            if _spec.role != "recover":
+                await asyncio.gather(*(_start_async(place, one) for place, one in enumerate(_spec.workflow_ids)))
+            if _spec.role == "leave":
+                return DONE
+            return await _wait_for_all_async()
+    finally:
+        await engine.dispose()
+
+
+async def _start_async(place: int, workflow_id: str) -> None:
+    with durably.workflow_options(workflow_id=workflow_id):
+        if place % 2 and _spec.role == "work":
+            _told(workflow_id, await transfer_async(workflow_id))
+        else:
+            await durably.aio.start_workflow(transfer_async, workflow_id)
+            journal.write(_spec.log, "accepted", workflow_id)
+
+
+async def _wait_for_all_async() -> int:
+    deadline = time.monotonic() + _spec.wait_seconds
+    for workflow_id in _spec.workflow_ids:
+        try:
+            left = max(deadline - time.monotonic(), 0.0)
+            value: Any = await durably.aio.get_result(workflow_id, timeout_seconds=left, expect=list[str])
+            _told(workflow_id, value)
+        except WorkflowNotFoundError:
+            if _spec.role != "recover":
+                raise
+        except WaitTimeoutError:
+            return STUCK
+    return DONE
