@@ -10,25 +10,25 @@ from dbos import DBOS
 from benchmarks.measure import Plan, Subject, measure, tell
 
 
-@DBOS.step()
+@DBOS.step()  # type: ignore[untyped-decorator]
 def one() -> int:
     """A trivial step."""
     return 1
 
 
-@DBOS.workflow()
+@DBOS.workflow()  # type: ignore[untyped-decorator]
 def one_step() -> int:
     """A workflow of one step."""
-    return one()
+    return int(one())
 
 
-@DBOS.workflow()
+@DBOS.workflow()  # type: ignore[untyped-decorator]
 def two_steps() -> int:
     """A workflow of two steps."""
-    return one() + one()
+    return int(one() + one())
 
 
-@DBOS.workflow()
+@DBOS.workflow()  # type: ignore[untyped-decorator]
 def ten_steps() -> int:
     """A workflow of ten steps."""
     return sum(one() for _ in range(10))

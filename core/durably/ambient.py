@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
 from durably import context
@@ -74,7 +74,13 @@ def configured(name: str, instance: T) -> T:
     return registry.configure(name, instance)
 
 
-class _WorkflowLogger(logging.LoggerAdapter[Any]):
+if TYPE_CHECKING:
+    _LoggerAdapter = logging.LoggerAdapter[logging.Logger]
+else:  # not subscriptable before Python 3.11
+    _LoggerAdapter = logging.LoggerAdapter
+
+
+class _WorkflowLogger(_LoggerAdapter):
     """Adds the workflow id and step id of wherever it is called to every record."""
 
     def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -83,4 +89,4 @@ class _WorkflowLogger(logging.LoggerAdapter[Any]):
 
 
 #: A logger for workflow code; records carry ``workflow_id`` and ``step_id``.
-logger: logging.LoggerAdapter[Any] = _WorkflowLogger(logging.getLogger("durably.workflow"), {})
+logger: _LoggerAdapter = _WorkflowLogger(logging.getLogger("durably.workflow"), {})

@@ -36,7 +36,8 @@ def progress(engine: Engine) -> Progress:
 class Audit:
     """What was found, and what it should have been."""
 
-    orders: int
+    orders_expected: int
+    orders_found: int
     done: int
     lost: int
     doubled: int
@@ -53,8 +54,12 @@ class Audit:
     @property
     def is_right(self) -> bool:
         """Whether every number is what it should be."""
-        money = {self.money_expected, self.money_in_books, self.money_at_provider}
-        return self.done == self.orders and not self.lost and not self.doubled and not self.wrong_stock and len(money) == 1
+        return (
+            self.orders_expected == self.orders_found == self.done
+            and self.lost == self.doubled == 0
+            and not self.wrong_stock
+            and self.money_expected == self.money_in_books == self.money_at_provider
+        )
 
 
 def audit(engine: Engine, ledger: Path, orders: Sequence[OrderLine], opening_stock: dict[str, int]) -> Audit:
@@ -78,7 +83,8 @@ def audit(engine: Engine, ledger: Path, orders: Sequence[OrderLine], opening_sto
         expected[order.sku] -= order.quantity
     done = sum(1 for order in orders if confirmed[order.order_id] and all(one[order.order_id] for one in effects))
     return Audit(
-        orders=len(orders),
+        orders_expected=len(orders),
+        orders_found=len(placed),
         done=done,
         lost=len(orders) - done,
         doubled=len({order_id for one in effects for order_id, count in one.items() if count > 1}),

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from sqlalchemy import make_url
 
+from durably import DatabaseUnavailableError
 from durably.testing.postgres import PostgresServer, start_postgres
 
 SERVER_VARIABLE = "DURABLY_DEMO_POSTGRES_URL"
@@ -40,14 +41,18 @@ def new_database(kind: Kind, folder: Path) -> Iterator[Database]:
     elif url := os.environ.get(SERVER_VARIABLE):
         server = PostgresServer(make_url(url).set(drivername="postgresql").render_as_string(hide_password=False))
         name = f"durably_demo_{uuid4().hex[:8]}"
-        yield from _on(server, name, f"the server in {SERVER_VARIABLE}; dropped afterwards")
+        yield from _on(server, name, f"the server in {SERVER_VARIABLE}, dropped afterwards")
     else:
         with start_postgres(install=True) as server:
             yield from _on(server, "shop", f"a throw-away server, since {SERVER_VARIABLE} is not set")
 
 
 def _on(server: PostgresServer, name: str, where: str) -> Iterator[Database]:
-    url = make_url(server.create_database(name)).set(drivername="postgresql+psycopg")
+    try:
+        created = server.create_database(name)
+    except Exception as error:
+        raise DatabaseUnavailableError(f"no database could be made on {where}: {error}") from error
+    url = make_url(created).set(drivername="postgresql+psycopg")  # SQLAlchemy is to use psycopg 3
     try:
         yield Database(url.render_as_string(hide_password=False), f"PostgreSQL: database {name} on {where}")
     finally:

@@ -54,7 +54,9 @@ def _order(row: dict[str, str], where: str) -> OrderLine:
     try:
         order = OrderLine(row["order_id"].strip(), row["sku"].strip(), int(row["quantity"]), int(row["unit_cents"]))
     except (AttributeError, TypeError, ValueError) as error:
-        raise BadOrders(f"{where}: quantity and unit_cents must be whole numbers, and nothing may be left out") from error
+        raise BadOrders(
+            f"{where}: quantity and unit_cents must be whole numbers, and nothing may be left out"
+        ) from error
     if not order.order_id or not order.sku or order.quantity < 1 or order.unit_cents < 0:
         raise BadOrders(f"{where}: an order needs an id, a sku, a quantity of 1 or more and a price of 0 or more")
     return order

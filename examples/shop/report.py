@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -14,8 +16,7 @@ from examples.shop.audit import Audit
 class Bar:
     """The progress bar, with a line above it for each worker that starts or is killed."""
 
-    def __init__(self, console: Console, total: int, kills: int) -> None:
-        self._kills = kills
+    def __init__(self, console: Console, total: int) -> None:
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("orders placed"),
@@ -41,20 +42,35 @@ class Bar:
 
     def started(self, number: int, pid: int) -> None:
         """A worker began."""
-        what = "takes over what was in flight, and goes on" if number > 1 else "starts"
-        self._progress.console.print(f"  [green]▶[/] worker {number} (pid {pid}) {what}", highlight=False)
+        what = "takes over" if number > 1 else "starts"
+        self._progress.console.print(f"  [green]▶[/] worker {number} (pid {pid}) {what}")
 
     def killed(self, number: int, pid: int, left: audit.Progress) -> None:
         """A worker was killed."""
         self._progress.update(self._task, kills="✗" * number)
         self._progress.console.print(
-            f"  [red]✗[/] kill {number} of {self._kills}: SIGKILL to worker {number} (pid {pid})"
-            f" with {left.done} orders done and [cyan]{left.in_flight} in flight[/]",
-            highlight=False,
+            f"  [red]✗[/] SIGKILL to worker {number} (pid {pid}): {left.done} done, [cyan]{left.in_flight} in flight[/]"
         )
 
 
-def table(found: Audit, kills: int, kills_expected: int) -> Table:
+def conclude(
+    console: Console, found: Audit, kills: int, kills_expected: int, seconds: float, trouble: str | None, log: Path
+) -> None:
+    """The table, and one sentence about it."""
+    console.print()
+    console.print(_table(found, kills, kills_expected))
+    console.print()
+    if trouble is not None:
+        console.print(f"[bold red]{trouble}; the end of {log}:[/]")
+        console.print("\n".join(log.read_text(errors="replace").splitlines()[-15:]), markup=False)
+    for line in found.wrong_stock:
+        console.print(f"[red]stock of {line}[/]")
+    counts = f"{found.done} done, {found.lost} lost, {found.doubled} doubled, {kills} kills survived"
+    console.print(f"[bold]{counts} in {seconds:.0f} s.[/]")
+    console.print(f"The provider knew {found.repeated_requests} repeated requests by the step's key.")
+
+
+def _table(found: Audit, kills: int, kills_expected: int) -> Table:
     """The audit's numbers, each beside what it should be."""
     shown = Table(box=None, padding=(0, 2), pad_edge=False)
     shown.add_column("")
@@ -62,8 +78,8 @@ def table(found: Audit, kills: int, kills_expected: int) -> Table:
     shown.add_column("found", justify="right")
     shown.add_column("")
     for name, expected, is_found in (
-        ("orders", found.orders, found.orders),
-        ("done", found.orders, found.done),
+        ("orders", found.orders_expected, found.orders_found),
+        ("done", found.orders_expected, found.done),
         ("lost", 0, found.lost),
         ("doubled", 0, found.doubled),
         ("stock left", found.stock_expected, found.stock_found),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from durably_sqlalchemy import session
 from sqlalchemy import select
 
 import durably
 from durably import step, transaction, workflow
+from durably_sqlalchemy import session
 from examples.shop import payments
 from examples.shop.models import Item, Order, Sale, StockMovement
 
@@ -46,7 +46,7 @@ def confirm(order_id: str, receipt: str) -> None:
 
 @workflow
 def checkout(order_id: str, sku: str, quantity: int) -> str:
-    """Place one order. Killed anywhere in here, it goes on from the last checkpoint, in whichever process comes next."""
+    """Place one order. Killed anywhere in here, it goes on from the last checkpoint, whichever process that is."""
     cents = reserve(order_id, sku, quantity)
     receipt = charge(order_id, cents)
     confirm(order_id, receipt)

@@ -1,4 +1,4 @@
-"""The worker process: places every order of a file, several at a time. It may be killed at any moment, and run again."""
+"""The worker process: places every order of a file, several at a time. It may be killed at any moment and run again."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from zlib import crc32
 import durably
 from durably import Durably, crashpoints, step, transaction, workflow
 from durably.errors import WaitTimeoutError, WorkflowNotFoundError
-from durably_sqlalchemy import SQLAlchemy, async_session, session
+from tests.crash._stand_in import SQLAlchemy, async_session, session
 from sqlalchemy import BigInteger, Engine, Integer, Text, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column

@@ -207,7 +207,7 @@ def test_a_connection_that_was_closed(path: Path) -> None:
 
 def test_the_codes_that_python_gives_are_the_ones_in_the_table(path: Path) -> None:
     """What keeps the table honest: SQLite's own names for the codes, where Python has them."""
-    from durably.sql.failures import _SQLITE_CODES
+    from durably.sql.drivers import SQLITE_CODES
 
     if not hasattr(sqlite3, "SQLITE_BUSY"):
         pytest.skip("Python 3.10 does not name SQLite's codes")
@@ -218,4 +218,4 @@ def test_the_codes_that_python_gives_are_the_ones_in_the_table(path: Path) -> No
     }
     assert {
         getattr(sqlite3, f"SQLITE_{name}"): failure for failure, each in names.items() for name in each
-    } == _SQLITE_CODES
+    } == SQLITE_CODES

@@ -1,0 +1,222 @@
+"""One round of a crash test: processes that are killed, one that recovers, and the oracle's verdict."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import SimpleQueue
+from random import Random
+from uuid import uuid4
+
+from tests.crash import journal, oracle
+from tests.crash.oracle import Verdict
+from tests.crash.program import DONE
+from tests.crash.sites import Builder, Configuration, Site
+from tests.crash.spec import Pass, Spec
+from tests.crash.zygote import Ended, Zygote
+
+#: Workflows in one round; each has two steps and two transactions.
+WORKFLOWS = 4
+
+#: How often one process comes by each point, at least, when it runs WORKFLOWS workflows from their start.
+PASSES = {
+    "workflow_row.before": WORKFLOWS,
+    "workflow_row.after": WORKFLOWS,
+    "step.body.before": 2 * WORKFLOWS,
+    "step.body.after": 2 * WORKFLOWS,
+    "checkpoint.before": 2 * WORKFLOWS,
+    "checkpoint.after": 2 * WORKFLOWS,
+    "transaction.body.before": 2 * WORKFLOWS,
+    "transaction.commit.before": 2 * WORKFLOWS,
+    "transaction.commit.after": 2 * WORKFLOWS,
+    "echo.before": 2 * WORKFLOWS,
+    "echo.after": 2 * WORKFLOWS,
+    "outcome.before": WORKFLOWS,
+    "outcome.after": WORKFLOWS,
+}
+#: Points that only a process comes by that takes over what another one left.
+CLAIMS = ("claim.before", "claim.after")
+#: Points that a co-located transaction never comes by: its checkpoint is in the system database already.
+ONLY_APART = ("echo.before", "echo.after")
+
+
+def points(configuration: Configuration) -> list[str]:
+    """The points at which this configuration can be killed."""
+    return [point for point in (*PASSES, *CLAIMS) if not (configuration.colocated and point in ONLY_APART)]
+
+
+class FaultDidNotFire(AssertionError):
+    """A process was to die and did not: the round proves nothing."""
+
+
+@dataclass
+class Tally:
+    """The sum of many rounds."""
+
+    what: str
+    seed: str
+    kills: int = 0
+    rounds: int = 0
+    verdict: Verdict = field(default_factory=Verdict)
+    seconds: float = 0.0
+    slowest: float = 0.0
+
+    def add(self, kills: int, verdict: Verdict, seconds: float) -> None:
+        """Count one round."""
+        self.rounds += 1
+        self.kills += kills
+        self.verdict.add(verdict)
+        self.slowest = max(self.slowest, seconds)
+
+    def merge(self, other: Tally) -> None:
+        """Count another tally's rounds among these."""
+        self.kills += other.kills
+        self.rounds += other.rounds
+        self.verdict.add(other.verdict)
+        self.seconds += other.seconds
+        self.slowest = max(self.slowest, other.slowest)
+
+    def line(self) -> str:
+        """What is printed."""
+        found = self.verdict
+        bound = f"{3 / self.rounds:.2%}" if self.rounds and not found.violations else "-"
+        return (
+            f"{self.what:<54} kills {self.kills:>5}  workflows {found.workflows:>6}  lost {found.lost}  "
+            f"doubled {found.doubled}  stuck {found.stuck}  out of order {found.out_of_order}  rerun {found.rerun}  "
+            f"diverged {found.diverged}  unbalanced {found.unbalanced}  95% bound {bound:>6}  "
+            f"{self.seconds:6.1f} s (slowest round {self.slowest:.2f} s)  seed {self.seed}"
+        )
+
+
+class Lane:
+    """One zygote, and databases that no other lane uses; rounds in one lane come one after another."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.zygote = Zygote()
+        self.builder = builder
+        self._sites: dict[Configuration, Site] = {}
+
+    def site(self, configuration: Configuration) -> Site:
+        """The lane's databases for a configuration: used again and again, as an application's are."""
+        if configuration not in self._sites:
+            self._sites[configuration] = self.builder.site(configuration)
+        return self._sites[configuration]
+
+    def close(self) -> None:
+        """End the zygote."""
+        self.zygote.close()
+
+
+class Round:
+    """The processes of one round, and who was killed."""
+
+    def __init__(self, lane: Lane, site: Site) -> None:
+        self.zygote = lane.zygote
+        self.site = site
+        name = uuid4().hex[:8]
+        self.workflow_ids = tuple(f"{name}-{place}" for place in range(WORKFLOWS))
+        self.log = site.folder / f"{name}.log"
+        self.spec: Spec = site.spec(self.workflow_ids, self.log)
+        self.kills = 0
+        self.history: list[str] = []
+
+    def killed(self, spec: Spec) -> None:
+        """Run a process that must die of its fault."""
+        ended = self.zygote.run(spec)
+        self.note(spec, ended)
+        if not ended.killed:
+            raise FaultDidNotFire(f"{self}: the last one was to be killed")
+        self.kills += 1
+
+    def perhaps_killed(self, spec: Spec) -> None:
+        """Run a process that may die of its fault, or end before it comes by."""
+        ended = self.zygote.run(spec)
+        self.note(spec, ended)
+        self.kills += ended.killed
+
+    def recover(self, spec: Spec) -> None:
+        """Run the process that must bring everything to its end."""
+        ended = self.zygote.run(spec)
+        self.note(spec, ended)
+        if ended.code not in (DONE, 4):
+            raise AssertionError(f"{self}: the last one should have ended well")
+
+    def note(self, spec: Spec, ended: Ended) -> None:
+        """Remember a process for the messages."""
+        self.history.append(f"{spec.role} {spec.kill or ''} -> {ended.code} in {ended.seconds:.2f} s")
+
+    def verdict(self) -> Verdict:
+        """What the oracle says; its findings say what happened before."""
+        verdict = oracle.judge(
+            self.site.system_url, self.site.application_url, self.workflow_ids, journal.read(self.log)
+        )
+        verdict.findings = [f"{finding} [{self}]" for finding in verdict.findings]
+        return verdict
+
+    def __str__(self) -> str:
+        return f"{self.site.configuration}: {'; '.join(self.history)}"
+
+
+def crash_at(lane: Lane, configuration: Configuration, point: str, random: Random) -> tuple[int, Verdict]:
+    """Kill a process at some pass of ``point``, recover, judge. In one round of four the recovery is killed, too."""
+    round_ = Round(lane, lane.site(configuration))
+    spec = round_.spec.but(threads=random.randint(1, 3))
+    if point in CLAIMS:
+        kill_claims(round_, spec, point, random)
+    else:
+        round_.killed(spec.but(kill=Pass(point, random.randint(1, PASSES[point]))))
+    again = spec.but(role=random.choice(("recover", "work")))
+    if random.random() < 0.25:
+        second = random.choice(points(configuration))
+        round_.perhaps_killed(again.but(kill=Pass(second, random.randint(1, 3))))
+    round_.recover(again)
+    return round_.kills, round_.verdict()
+
+
+def kill_claims(round_: Round, spec: Spec, point: str, random: Random) -> None:
+    """Leave work behind, by a crash or on purpose, and kill who claims it."""
+    if random.random() < 0.5:
+        round_.recover(spec.but(role="leave"))
+    else:
+        begun = ("workflow_row.after", "step.body.before", "checkpoint.before", "transaction.commit.after")
+        round_.killed(spec.but(kill=Pass(random.choice(begun), random.randint(1, WORKFLOWS - 1))))
+    round_.killed(spec.but(role="recover", kill=Pass(point, 1)))
+
+
+class Crew:
+    """Lanes that work side by side."""
+
+    def __init__(self, builder: Builder, size: int) -> None:
+        self.lanes = [Lane(builder) for _ in range(size)]
+
+    def run(
+        self, what: str, seed: str, count: int, one: Callable[[Lane, Random], tuple[int, Verdict]]
+    ) -> Tally:
+        """``count`` rounds, spread over the lanes. Each has a random generator of its own, made from the seed."""
+        from concurrent.futures import ThreadPoolExecutor
+
+        tally = Tally(what, seed)
+        free: SimpleQueue[Lane] = SimpleQueue()
+        for lane in self.lanes:
+            free.put(lane)
+
+        def work(number: int) -> tuple[int, Verdict, float]:
+            lane, began = free.get(), time.monotonic()
+            try:
+                return (*one(lane, Random(f"{seed}/{what}/{number}")), time.monotonic() - began)  # noqa: S311
+            finally:
+                free.put(lane)
+
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(self.lanes)) as pool:
+            for result in pool.map(work, range(count)):
+                tally.add(*result)
+        tally.seconds = time.monotonic() - began
+        return tally
+
+    def close(self) -> None:
+        """End the zygotes."""
+        for lane in self.lanes:
+            lane.close()

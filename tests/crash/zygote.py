@@ -1,0 +1,193 @@
+"""A process that has imported everything and opened nothing, and forks the processes of crash tests: some 10 ms each.
+
+Starting Python and importing an ORM takes half a second, which would be most of what a kill costs. One zygote runs one
+process at a time; it reads requests, one line of JSON each, and answers with how the process ended or that it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, NamedTuple
+
+from typing_extensions import Self
+
+from tests.crash.spec import Spec
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+class Ended(NamedTuple):
+    """How a process ended, or that it was stopped (SIGSTOP); ``seconds`` since it began or was continued."""
+
+    pid: int
+    stopped: bool
+    #: Its exit code, or minus the signal that ended it, as in ``subprocess``.
+    code: int
+    seconds: float
+    timed_out: bool
+
+    @property
+    def killed(self) -> bool:
+        """Whether it died of a SIGKILL that was meant."""
+        return self.code == -signal.SIGKILL and not self.timed_out
+
+
+class Zygote:
+    """The test's end of one zygote. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.zygote"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=REPOSITORY,
+        )
+
+    def run(self, spec: Spec, *, kill_after: float | None = None) -> Ended:
+        """Fork a process, wait until it ends or stops. ``kill_after``: seconds after which to SIGKILL it."""
+        self.begin(spec, kill_after=kill_after)
+        return self.ended()
+
+    def begin(self, spec: Spec, *, kill_after: float | None = None) -> None:
+        """Fork a process; ``ended`` waits for it."""
+        self._send({"run": spec.to_json(), "kill_after": kill_after, "seconds": spec.wait_seconds + 15})
+
+    def resume(self, seconds: float = 45.0) -> None:
+        """Let the stopped process go on (SIGCONT); ``ended`` waits for it."""
+        self._send({"resume": True, "seconds": seconds})
+
+    def ended(self) -> Ended:
+        """Wait until the process ends or stops."""
+        line = _pipe(self._process.stdout).readline()
+        if not line:
+            raise RuntimeError(f"the zygote has ended with {self._process.wait()}")
+        return Ended(*json.loads(line))
+
+    def _send(self, request: dict[str, object]) -> None:
+        pipe = _pipe(self._process.stdin)
+        pipe.write(json.dumps(request) + "\n")
+        pipe.flush()
+
+    def close(self) -> None:
+        """End it, with what it runs."""
+        _pipe(self._process.stdin).close()
+        self._process.wait()
+        _pipe(self._process.stdout).close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    assert pipe is not None
+    return pipe
+
+
+# -- the zygote's own end ----------------------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Serve requests until there are no more."""
+    preload()
+    gc.collect()
+    gc.freeze()  # so that children do not copy what they never change
+    pid = 0
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "run" in request:
+            pid = os.fork()
+            if pid == 0:
+                _be(Spec.from_json(request["run"]))
+            delay = request["kill_after"]
+        else:
+            os.kill(pid, signal.SIGCONT)
+            delay = None
+        ended = _wait(pid, request["seconds"] if delay is None else delay, meant=delay is not None)
+        print(json.dumps(ended), flush=True)
+    if pid:
+        with contextlib.suppress(ProcessLookupError, ChildProcessError):
+            if os.waitpid(pid, os.WNOHANG) == (0, 0):
+                os.kill(pid, signal.SIGKILL)
+
+
+def preload() -> None:
+    """Import what the program and the engine import at their first use."""
+    import asyncio
+    import concurrent.futures.thread
+    import sqlite3
+
+    import aiosqlite
+    import asyncpg
+    import psycopg
+    import sqlalchemy.dialects.postgresql.asyncpg
+    import sqlalchemy.dialects.postgresql.psycopg
+    import sqlalchemy.dialects.sqlite.aiosqlite
+
+    import durably.aio
+    import durably.ledger.postgres
+    import durably.ledger.sqlite
+    import tests.crash.program  # noqa: F401
+
+
+def _be(spec: Spec) -> None:
+    """In the forked child: run the program, and end without the zygote's own end."""
+    from tests.crash import program
+
+    os.dup2(2, 1)  # the zygote's answers go there
+    code = 70
+    try:
+        code = program.run(spec)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _wait(pid: int, seconds: float, *, meant: bool) -> Ended:
+    """Wait until the child ends or stops, and kill it when the time is up."""
+    import time
+
+    began, alarmed = time.monotonic(), False
+
+    def kill(signal_number: int, frame: object) -> None:
+        nonlocal alarmed
+        alarmed = True
+        os.kill(pid, signal.SIGKILL)
+
+    signal.signal(signal.SIGALRM, kill)
+    with _timer(seconds):
+        _, status = os.waitpid(pid, os.WUNTRACED)
+    took = time.monotonic() - began
+    if os.WIFSTOPPED(status):
+        return Ended(pid, True, 0, took, False)
+    return Ended(pid, False, os.waitstatus_to_exitcode(status), took, alarmed and not meant)
+
+
+@contextlib.contextmanager
+def _timer(seconds: float) -> Iterator[None]:
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.0001))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+if __name__ == "__main__":
+    main()
