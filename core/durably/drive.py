@@ -72,7 +72,10 @@ class Promise(Generic[T]):
             gate = threading.Lock()
             gate.acquire()
             self._locks = [*(self._locks or ()), gate]
-        return gate.acquire(timeout=-1 if seconds is None else max(seconds, 0.0)) or self._settled
+        if gate.acquire(timeout=-1 if seconds is None else max(seconds, 0.0)):
+            return True
+        self.forget(gate)
+        return self._settled
 
     def future(self, loop: asyncio.AbstractEventLoop) -> asyncio.Future[None]:
         """A future of ``loop`` that ends at the delivery, without carrying it."""
@@ -84,13 +87,24 @@ class Promise(Generic[T]):
         future.set_result(None)
         return future
 
+    def forget(self, waiter: object) -> None:
+        """Drop a lock or future that waits no more, so that a promise that is long in coming does not collect them."""
+        with self._lock:
+            self._locks = [one for one in self._locks or () if one is not waiter] or None
+            self._futures = [one for one in self._futures or () if one is not waiter] or None
+
     def __await__(self) -> Generator[Any, Any, T]:
         if not self._settled:
             loop = running_loop()
             if loop is None:
                 yield self
             else:
-                yield from self.future(loop).__await__()
+                future = self.future(loop)
+                try:
+                    yield from future.__await__()
+                except BaseException:
+                    self.forget(future)
+                    raise
         return self.result()
 
     def settle(self, value: T | None, error: BaseException | None) -> tuple[list[threading.Lock], list[Any]]:
@@ -169,6 +183,7 @@ class Within(Generic[T]):
             yield from future.__await__()
         finally:
             timer.cancel()
+            self._promise.forget(future)
 
 
 class Offload(Generic[R]):

@@ -12,7 +12,7 @@ from durably import context
 from durably.declarations import Declaration, StepOptions, declaration_of
 from durably.drive import Offload, drive, running_loop
 from durably.errors import BlockingCallError, ConfigurationError
-from durably.execution.run import Run
+from durably.execution.calls import CallingRun
 from durably.registry import registered_name
 
 
@@ -24,7 +24,7 @@ async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     """
     options, function, args = _taken_apart(first, args)
     frame = context.frame()
-    if frame is None or frame.body is not None or not isinstance(frame.run, Run):
+    if frame is None or frame.body is not None or not isinstance(frame.run, CallingRun):
         value = function(*args, **kwargs)
         return await value if inspect.isawaitable(value) else value
     declaration = declaration_of(function)

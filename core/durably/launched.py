@@ -15,6 +15,7 @@ from durably.declarations import Declaration
 from durably.drive import drive
 from durably.errors import ConfigurationError
 from durably.execution.adapters import Adapters
+from durably.execution.calls import CallingRun
 from durably.execution.child import child_id
 from durably.execution.places import Loop, Threads
 from durably.execution.run import Run
@@ -103,7 +104,7 @@ class Launched:
         if given is not None:
             return given
         frame = context.frame()
-        if frame is not None and isinstance(frame.run, Run):
+        if frame is not None and isinstance(frame.run, CallingRun):
             return child_id(frame.run, frame.run.next_key())
         return str(uuid4())
 

@@ -12,7 +12,8 @@ import pytest
 from durably.adapter import BeginPlan, DialectName
 from durably.errors import ConfigurationError
 from durably.sql.begin import ISOLATION_LEVELS, begin_plan, parse_isolation_level
-from durably.sql.failures import Failure, classify
+from durably.sql.drivers import Failure
+from durably.sql.failures import classify
 
 PLANS: list[tuple[DialectName, str | None, bool, BeginPlan]] = [
     ("postgresql", None, False, BeginPlan()),

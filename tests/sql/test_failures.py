@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import exc as sa_exc
 
 from durably.errors import SerializationError, TransactionRetriesExceededError
-from durably.sql.failures import Failure, classify, is_transient, was_cancelled
+from durably.sql.drivers import Failure
+from durably.sql.failures import classify, is_transient, was_cancelled
 
 Conflict = psycopg.errors.SerializationFailure
 Taken = psycopg.errors.UniqueViolation

@@ -20,7 +20,8 @@ import sqlalchemy as sa
 from sqlalchemy import exc as sa_exc
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from durably.sql.failures import Classified, Failure, classify, is_transient, was_cancelled
+from durably.sql.drivers import Failure
+from durably.sql.failures import Classified, classify, is_transient, was_cancelled
 from durably.testing.postgres import PostgresServer, start_postgres
 from tests.sql.clients import POSTGRESQL, Client, Connect, sqlalchemy_url
 

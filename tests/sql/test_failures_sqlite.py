@@ -14,7 +14,8 @@ from uuid import uuid4
 
 import pytest
 
-from durably.sql.failures import Classified, Failure, classify, is_transient, was_cancelled
+from durably.sql.drivers import Failure
+from durably.sql.failures import Classified, classify, is_transient, was_cancelled
 from tests.sql.clients import SQLITE, Client, Connect
 
 

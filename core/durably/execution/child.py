@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import Any, Protocol
 
 from durably.declarations import Declaration
+from durably.execution.run import Run
 from durably.model import CheckpointKey
 
-if TYPE_CHECKING:
-    from durably.execution.run import Run
+
+class CallChild(Protocol):
+    """Runs a child workflow, and gives what it returned."""
+
+    def __call__(
+        self, declaration: Declaration, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Coroutine[Any, Any, Any]: ...
 
 
 def child_id(run: Run, key: CheckpointKey) -> str:
@@ -17,13 +24,18 @@ def child_id(run: Run, key: CheckpointKey) -> str:
 
 
 async def run_child(
-    run: Run, key: CheckpointKey, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
+    run: Run,
+    key: CheckpointKey,
+    declaration: Declaration,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    call_child: CallChild,
 ) -> Any:
     """Run a child whose result has no checkpoint yet. After a crash in between, its id finds it again."""
     started_at = run.services.clock.now_ms()
     workflow_id = child_id(run, key)
     try:
-        value = await run.call_child(declaration, workflow_id, args, kwargs)
+        value = await call_child(declaration, workflow_id, args, kwargs)
     except Exception as error:
         checkpoint, raised = run.error_checkpoint(error, key, declaration.name)
         await run.record(key, checkpoint, started_at, workflow_id)

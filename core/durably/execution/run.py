@@ -1,19 +1,15 @@
-"""One workflow that executes here: it numbers the calls, replays what is recorded, and runs what is not."""
+"""One workflow that executes here: who holds it, whether it still may, and how its checkpoints are made and read."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from durably import context
 from durably.declarations import Declaration
 from durably.drive import Promise
 from durably.errors import NonDeterminismError
-from durably.execution.child import run_child
 from durably.execution.history import History
-from durably.execution.services import Children, Services
+from durably.execution.services import Services
 from durably.execution.signals import Parked
-from durably.execution.step import run_step
-from durably.execution.transaction import run_transaction
 from durably.ledger.commands import RecordCheckpoint, Recorded
 from durably.model import Checkpoint, CheckpointKey, Fence
 from durably.serialization import Payload, TypeTable, is_faithful
@@ -30,7 +26,6 @@ class Run:
         run_id: str,
         attempt: int,
         history: History,
-        call_child: Children,
     ) -> None:
         self.services = services
         self.declaration = declaration
@@ -39,7 +34,6 @@ class Run:
         self.fence = Fence(services.executor_id, attempt)
         self.asynchronous = declaration.is_async
         self.history = history
-        self.call_child = call_child
         #: An earlier attempt may have left completion rows that its history does not show.
         self.recovered = attempt > 1
         #: Kept when the workflow's row is written (True), or its start came to nothing (False).
@@ -49,42 +43,6 @@ class Run:
         #: Why this execution must stop, once it must.
         self.stopped: str | None = None
         self.nondeterminism: NonDeterminismError | None = None
-        self._function_ids: dict[str, int] = {}
-
-    # -- calls from the workflow's code --------------------------------------------------------------------------
-
-    async def call(self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a step, transaction or child workflow as the next function of this workflow."""
-        return await self.call_at(self.next_key(), declaration, args, kwargs)
-
-    def next_key(self) -> CheckpointKey:
-        """The place of the next function of the current branch; function ids count from 1 in order of call."""
-        frame = context.frame()
-        branch = frame.branch if frame is not None else ""
-        function_id = self._function_ids.get(branch, 0) + 1
-        self._function_ids[branch] = function_id
-        return CheckpointKey(branch, function_id)
-
-    async def call_at(
-        self, key: CheckpointKey, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        """The same, at a place that was taken before."""
-        try:
-            recorded = self.history.find(key, declaration)
-        except NonDeterminismError as error:
-            # Kept, since user code may catch it and go on along the wrong path.
-            self.nondeterminism = error
-            raise
-        if recorded is not None:
-            return self.replayed(recorded, key, declaration)
-        self.check()
-        await self.services.lease.valid()
-        self.check()
-        if declaration.kind == "step":
-            return await run_step(self, key, declaration, args, kwargs)
-        if declaration.kind == "transaction":
-            return await run_transaction(self, key, declaration, args, kwargs)
-        return await run_child(self, key, declaration, args, kwargs)
 
     def check(self) -> None:
         """Raise Parked if this execution has lost its workflow."""

@@ -18,6 +18,7 @@ from durably.errors import (
     RecoveryAttemptsExceededError,
     WorkflowIdConflictError,
 )
+from durably.execution.calls import CallingRun
 from durably.execution.history import History
 from durably.execution.outcome import decode_outcome
 from durably.execution.receivers import bind, receiver_names, split
@@ -37,7 +38,7 @@ log = logging.getLogger("durably.execution")
 class Ready(NamedTuple):
     """A run that this process holds, and what its function is to be called with."""
 
-    run: Run
+    run: CallingRun
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
 
@@ -152,8 +153,8 @@ class Runner:
         rows = await self.services.ledger.read(lambda session: queries.statuses(session, [command.workflow_id]))
         self.refuse_conflict(declaration, command, rows.get(command.workflow_id))
 
-    def _run(self, declaration: Declaration, workflow_id: str, run_id: str, attempt: int, history: History) -> Run:
-        return Run(self.services, declaration, workflow_id, run_id, attempt, history, self.call_child)
+    def _run(self, declaration: Declaration, workflow_id: str, run_id: str, attempt: int, history: History) -> CallingRun:
+        return CallingRun(self.services, declaration, workflow_id, run_id, attempt, history, call_child=self.call_child)
 
     # -- claimed -------------------------------------------------------------------------------------------------
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from durably.clock import Clock
-from durably.declarations import Declaration
 from durably.drive import Promise
 from durably.ledger.ledger import Ledger
 from durably.ledger.wakeups import Outcomes
@@ -25,14 +24,6 @@ class Lease(Protocol):
     async def valid(self) -> None:
         """Return while the lease is good; wait for its renewal while it is not."""
         ...
-
-
-class Children(Protocol):
-    """Runs a child workflow, and gives what it returned."""
-
-    def __call__(
-        self, declaration: Declaration, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Coroutine[Any, Any, Any]: ...
 
 
 @dataclass

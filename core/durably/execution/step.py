@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from durably import context
 from durably.context import Body
 from durably.crashpoints import reach
 from durably.declarations import Declaration, StepOptions
 from durably.errors import SerializationError, StepAttemptsExceededError
+from durably.execution.run import Run
 from durably.model import CheckpointKey
-
-if TYPE_CHECKING:
-    from durably.execution.run import Run
 
 
 async def run_step(

@@ -17,7 +17,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 from durably import context
@@ -26,15 +26,13 @@ from durably.crashpoints import reach
 from durably.declarations import Declaration
 from durably.errors import AmbientTransactionError, TransactionEndedError, TransactionRetriesExceededError
 from durably.execution.adapters import Half
+from durably.execution.run import Run
 from durably.execution.signals import HandedBack
 from durably.ledger import queries
 from durably.model import Checkpoint, CheckpointKey
 from durably.sql import completion
 from durably.sql.completion import Guard, Place, Recording
 from durably.sql.failures import classify, is_transient, was_cancelled
-
-if TYPE_CHECKING:
-    from durably.execution.run import Run
 
 log = logging.getLogger("durably.transactions")
 

@@ -25,7 +25,8 @@ from durably.ledger.commands import (
 )
 from durably.ledger.commit import GroupCommit
 from durably.ledger.migrations import Migration
-from durably.sql.failures import Failure, classify, is_transient
+from durably.sql.drivers import Failure
+from durably.sql.failures import classify, is_transient
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
