@@ -59,8 +59,8 @@ def workflow_options(*, workflow_id: str | None = None) -> Iterator[None]:
         yield
 
 
-def _check_id(given: str) -> None:
-    if not given.strip() or len(given) > MAX_ID or not given.isprintable():
+def _check_id(given: object) -> None:
+    if not isinstance(given, str) or not given.strip() or len(given) > MAX_ID or not given.isprintable():
         raise ConfigurationError(
             f"the workflow id {given!r} is not usable; give 1 to {MAX_ID} printable characters, not only blanks"
         )

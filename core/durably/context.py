@@ -225,7 +225,8 @@ def engine_current(engine: CurrentEngine) -> Iterator[None]:
 def current_engine() -> CurrentEngine:
     """The engine of this context, else the only launched one. NotLaunchedError, AmbiguousEngineError."""
     engine = _engine.get()
-    if engine is not None and engine in _launched:
+    if engine is not None:
+        # Launched or not: another engine than the one that was named is never meant.
         return engine
     if len(_launched) == 1:
         return _launched[0]
@@ -251,7 +252,7 @@ def not_launched(name: str | None = None) -> NotLaunchedError:
 
 def transaction_engine() -> CurrentEngine:
     """The engine whose adapters a transaction outside any workflow uses: launched or not. NoAdapterError."""
-    if _launched:
+    if _launched or _engine.get() is not None:
         return current_engine()
     constructed = list(_constructed)
     if len(constructed) == 1:

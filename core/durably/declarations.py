@@ -119,12 +119,14 @@ def declare(function: F, kind: Kind, name: str | None, aliases: tuple[str, ...],
         raise DeclarationError(f"{function.__qualname__} is declared twice, as {other.kind} and as {kind}")
     if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
         raise DeclarationError(f"@{kind} cannot run the generator {function.__qualname__}; return a list")
+    # Where the user wrote it, behind other decorators: their wrappers are all in one place.
+    code = getattr(inspect.unwrap(function), "__code__", function.__code__)
     declaration = Declaration(
         kind=kind,
         name=name or registered_name(function),
         function=function,
         is_async=inspect.iscoroutinefunction(function),
-        source=(function.__code__.co_filename, function.__code__.co_firstlineno),
+        source=(code.co_filename, code.co_firstlineno),
         aliases=tuple(aliases),
         **options,
     )

@@ -6,6 +6,7 @@ suspend the task; without one, ``drive()`` runs the coroutine on the calling thr
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import threading
@@ -108,32 +109,42 @@ class Promise(Generic[T]):
         return self.result()
 
     def settle(self, value: T | None, error: BaseException | None) -> tuple[list[threading.Lock], list[Any]]:
-        """Take the delivery without waking anybody; who must be woken. For ``deliver`` only."""
+        """Take the first delivery without waking anybody; who must be woken. For ``deliver`` only."""
         with self._lock:
-            if self._settled:
-                return [], []
-            self._value, self._error, self._settled = value, error, True
-            waiting = self._locks or [], self._futures or []
-            self._locks = self._futures = None
-            return waiting
+            if not self._settled:
+                self._value, self._error, self._settled = value, error, True
+            return self._locks or [], self._futures or []
+
+    def woken(self) -> None:
+        """All who waited have been woken. For ``deliver`` only."""
+        self._locks = self._futures = None
 
 
 Delivery = tuple[Promise[Any], Any, "BaseException | None"]
 
 
 def deliver(deliveries: Iterable[Delivery]) -> None:
-    """Settle many promises, then wake threads one by one and each event loop once."""
+    """Settle many promises, then wake threads one by one and each event loop once.
+
+    Interrupted by a signal, it can be called again with the same deliveries: nobody is forgotten before all are woken.
+    """
+    promises: list[Promise[Any]] = []
     locks: list[threading.Lock] = []
     by_loop: dict[Any, list[Any]] = {}
     for promise, value, error in deliveries:
         blocked, futures = promise.settle(value, error)
+        if blocked or futures:
+            promises.append(promise)
         locks += blocked
         for future in futures:
             by_loop.setdefault(future.get_loop(), []).append(future)
     for loop, futures in by_loop.items():
         wake_futures(loop, futures)
     for lock in locks:
-        lock.release()
+        with contextlib.suppress(RuntimeError):  # released before, by a delivery at the same time
+            lock.release()
+    for promise in promises:
+        promise.woken()
 
 
 def _end(future: asyncio.Future[None]) -> None:
@@ -238,11 +249,12 @@ def _foreign(waitable: object) -> BlockingCallError:
     )
 
 
-def refuse_on_loop(name: str) -> None:
+def refuse_on_loop(name: str, instead: str | None = None) -> None:
     """Raise if an event loop runs on this thread, where blocking would stop every task."""
     if running_loop() is not None:
+        instead = instead or f"await durably.aio.{name}(...)"
         raise BlockingCallError(
-            f"durably.{name}() would block the event loop of this thread; use `await durably.aio.{name}(...)`",
+            f"durably.{name}() would block the event loop of this thread; use `{instead}`",
             verb=name,
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,9 @@ class Durably:
         self._clock: Clock = clock or SystemClock()
         self._serialization = Serialization(serializer)
         self._launched: Launched | None = None
+        #: What is being shut down, for the workflows that still execute there.
+        self._draining: Launched | None = None
+        self._opening = threading.Lock()
         context.engine_constructed(self)
 
     def __repr__(self) -> str:
@@ -103,7 +107,7 @@ class Durably:
 
     def launch(self) -> None:
         """Open the system database and begin to execute. In asynchronous code use ``async with app``."""
-        refuse_on_loop("Durably.launch")
+        refuse_on_loop("Durably.launch", "async with app:")
         self._open(self._loop)
         try:
             launched = self._require()
@@ -118,7 +122,7 @@ class Durably:
 
     def shutdown(self, timeout_seconds: float = DRAIN_SECONDS) -> None:
         """Stop claiming, wait for what executes here, hand back what is left, and close. Idempotent."""
-        refuse_on_loop("Durably.shutdown")
+        refuse_on_loop("Durably.shutdown", "async with app:")
         self._close(timeout_seconds)
 
     def __enter__(self) -> Self:
@@ -153,32 +157,34 @@ class Durably:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        launched = self._launched
         await Offload(lambda: self._close(DRAIN_SECONDS), _in_thread)
-        if launched is not None:
-            for half in launched.services.adapters.halves():
-                if half.asynchronous:
-                    await half.close()
 
     def _open(self, loop: asyncio.AbstractEventLoop | None) -> None:
-        if self._launched is not None:
-            raise ConfigurationError(f"the engine {self.name!r} is launched already; shut it down first")
-        self._launched = Launched(
-            self, self._settings, self._clock, self._serialization, self._transaction_adapters(), loop
-        )
-        context.engine_launched(self)
+        with self._opening:
+            if self._launched is not None:
+                raise ConfigurationError(f"the engine {self.name!r} is launched already; shut it down first")
+            self._launched = Launched(
+                self, self._settings, self._clock, self._serialization, self._transaction_adapters(), loop
+            )
+            context.engine_launched(self)
 
     def _close(self, timeout_seconds: float) -> None:
-        launched, self._launched = self._launched, None
-        if launched is not None:
+        with self._opening:
+            launched, self._launched = self._launched, None
+            if launched is None:
+                return
+            self._draining = launched
             context.engine_shut_down(self)
-            self._adapters = None
+        try:
             launched.close(timeout_seconds)
+        finally:
+            self._draining = self._adapters = None
 
     def forked(self) -> object:
         """In a forked child: forget what the parent opened (see ``durably.context``)."""
-        inherited = self._launched, self._adapters
-        self._launched = self._adapters = None
+        inherited = self._launched, self._draining, self._adapters
+        self._launched = self._draining = self._adapters = None
+        self._opening = threading.Lock()
         return inherited
 
     @contextlib.contextmanager
@@ -232,9 +238,12 @@ class Durably:
         return await self._require().connected.result(workflow_id, timeout_seconds=timeout_seconds, expect=expect)
 
     def _require(self) -> Launched:
-        if self._launched is None:
+        launched = self._launched
+        if launched is None and context.frame() is not None:
+            launched = self._draining
+        if launched is None:
             raise context.not_launched(self.name)
-        return self._launched
+        return launched
 
     def _transaction_adapters(self) -> Adapters:
         if self._adapters is None:
@@ -257,6 +266,4 @@ def _workflow(function: Callable[..., Any]) -> Declaration:
 
 
 def _in_thread(work: Callable[[], None]) -> None:
-    import threading
-
     threading.Thread(target=work, name="durably-launch", daemon=True).start()

@@ -6,6 +6,7 @@ import contextvars
 import functools
 import inspect
 from collections.abc import Callable
+from types import FunctionType
 from typing import Any
 
 from durably import context
@@ -25,8 +26,7 @@ async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     options, function, args = _taken_apart(first, args)
     frame = context.frame()
     if frame is None or frame.body is not None or not isinstance(frame.run, CallingRun):
-        value = function(*args, **kwargs)
-        return await value if inspect.isawaitable(value) else value
+        return await _plainly(function, args, kwargs)
     declaration = declaration_of(function)
     if declaration is None:
         declaration = _inline(function, options)
@@ -46,6 +46,19 @@ async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     return await Offload(lambda: here.run(drive, run.call_at(key, declaration, args, kwargs)), run.services.in_thread)
 
 
+async def _plainly(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call it outside a workflow."""
+    value = function(*args, **kwargs)
+    if not inspect.isawaitable(value):
+        return value
+    if running_loop() is None:
+        if inspect.iscoroutine(value):
+            value.close()
+        name = getattr(function, "__qualname__", repr(function))
+        raise BlockingCallError(f"{name} is a coroutine function; use `await durably.aio.run_step(...)`")
+    return await value
+
+
 def _taken_apart(first: Any, args: tuple[Any, ...]) -> tuple[StepOptions, Callable[..., Any], tuple[Any, ...]]:
     if not isinstance(first, StepOptions):
         return _DEFAULT, first, args
@@ -57,16 +70,25 @@ def _taken_apart(first: Any, args: tuple[Any, ...]) -> tuple[StepOptions, Callab
 _DEFAULT = StepOptions()
 
 
-@functools.lru_cache(maxsize=1024)
 def _inline(function: Callable[..., Any], options: StepOptions) -> Declaration:
     """A declaration that is not registered: an inline step is found by its place, and never by its name."""
+    # Functions are told apart by identity. Other callables may be equal and yet differ, or have no hash.
+    if isinstance(function, FunctionType) and isinstance(options.should_retry, (FunctionType, type(None))):
+        return _remembered(function, options)
+    return _made(function, options)
+
+
+def _made(function: Callable[..., Any], options: StepOptions) -> Declaration:
     plain = inspect.unwrap(function)
     code = getattr(plain, "__code__", None)
     return Declaration(
         kind="step",
         name=options.name or (registered_name(plain) if hasattr(plain, "__qualname__") else type(plain).__qualname__),
         function=function,
-        is_async=inspect.iscoroutinefunction(function),
+        is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__),
         source=(code.co_filename, code.co_firstlineno) if code is not None else ("", 0),
         step=options,
     )
+
+
+_remembered = functools.lru_cache(maxsize=1024)(_made)

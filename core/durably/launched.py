@@ -129,6 +129,9 @@ class Launched:
         active = self.services.active
         if len(active) and not drive(self._drained(timeout_seconds)):
             self._hand_back(active.runs())
+        for half in self.services.adapters.halves():
+            if half.asynchronous:
+                self.loop.run(half.close())
         self.loop.close()
         if self.executor is not None:
             self.executor.close()

@@ -61,8 +61,14 @@ class Registry:
         """Name an instance, so that a row can say on which one a workflow method runs."""
         with self._lock:
             other = self._instances.setdefault(name, instance)
-            if other is not instance and type(other) is type(instance) and other != instance:
-                raise DeclarationError(f"two instances are configured under the name {name!r}", name=name)
+            # The class may be another object of the same name: its module was reloaded.
+            reloaded = type(other) is not type(instance) and class_name(type(other)) == class_name(type(instance))
+            if other is not instance and not reloaded and other != instance:
+                raise DeclarationError(
+                    f"two instances are configured under the name {name!r}: a {class_name(type(other))} and "
+                    f"a {class_name(type(instance))}; give one of them another name",
+                    name=name,
+                )
             self._instances[name] = instance
         return instance
 
@@ -101,6 +107,11 @@ def module_name(defined: Any) -> str:
     """The module of a function or class, by the name that other processes would import it under."""
     module = str(defined.__module__)
     return _main_module_name() if module == "__main__" else module
+
+
+def class_name(cls: type) -> str:
+    """``module.qualname`` of a class, as rows carry it."""
+    return f"{module_name(cls)}.{cls.__qualname__}"
 
 
 def _main_module_name() -> str:

@@ -28,7 +28,7 @@ def reserve(order_id: str, sku: str, quantity: int) -> int:
     return cents
 
 
-@step(max_attempts=10, interval_seconds=0.1)
+@step(max_attempts=8, interval_seconds=0.05)
 def charge(order_id: str, cents: int) -> str:
     """Charge the card; the receipt. At least once: the provider gets the step's key, and so knows a repetition."""
     return payments.charge(order_id, cents, idempotency_key=durably.step_key())

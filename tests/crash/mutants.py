@@ -71,17 +71,15 @@ def _no_fence() -> None:
     """Every write to the ledger carries the token that it finds in the row, rather than the one of its own claim."""
     record, finish = Ledger.record, Ledger.finish
 
+    async def holder(ledger: Ledger, workflow_id: str) -> dict[str, Any]:
+        row = (await ledger.read(lambda session: queries.statuses(session, [workflow_id])))[workflow_id]
+        return {"executor_id": row.executor_id, "attempt": row.attempt}
+
     async def unfenced_record(self: Ledger, command: RecordCheckpoint) -> Recorded:
-        holder = (await self.read(lambda session: queries.statuses(session, [command.workflow_id])))[command.workflow_id]
-        return await record(
-            self, command._replace(executor_id=holder.executor_id or "", attempt=holder.attempt)
-        )
+        return await record(self, command._replace(**await holder(self, command.workflow_id)))
 
     async def unfenced_finish(self: Ledger, command: RecordOutcome) -> bool:
-        holder = (await self.read(lambda session: queries.statuses(session, [command.workflow_id])))[command.workflow_id]
-        return await finish(
-            self, command._replace(executor_id=holder.executor_id or "", attempt=holder.attempt)
-        )
+        return await finish(self, command._replace(**await holder(self, command.workflow_id)))
 
     Ledger.record = unfenced_record  # type: ignore[method-assign]
     Ledger.finish = unfenced_finish  # type: ignore[method-assign]

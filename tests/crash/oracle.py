@@ -110,13 +110,23 @@ class Verdict:
             self.findings.append(f"{what}: {finding}")
 
 
-def judge(system_url: str, application_url: str, workflow_ids: Sequence[str], journal: Sequence[Entry]) -> Verdict:
-    """Examine workflows after all faults are over and all recovery has ended."""
+def judge(
+    system_url: str,
+    application_url: str,
+    workflow_ids: Sequence[str],
+    journal: Sequence[Entry],
+    *,
+    serial: bool = True,
+) -> Verdict:
+    """Examine workflows after all faults are over and all recovery has ended.
+
+    ``serial``: no two processes ran at once, so that a recorded body must be the last one that began.
+    """
     verdict = Verdict()
     with opened(system_url) as system, opened(application_url) as application:
         for workflow_id in workflow_ids:
             entries = [entry for entry in journal if entry.workflow_id == workflow_id]
-            _Workflow(system, application, workflow_id, entries, verdict).judge()
+            _Workflow(system, application, workflow_id, entries, verdict, serial=serial).judge()
         _judge_balances(application, verdict)
     return verdict
 
@@ -133,9 +143,17 @@ class _Workflow:
     """One workflow's rows, side by side."""
 
     def __init__(
-        self, system: Database, application: Database, workflow_id: str, journal: list[Entry], verdict: Verdict
+        self,
+        system: Database,
+        application: Database,
+        workflow_id: str,
+        journal: list[Entry],
+        verdict: Verdict,
+        *,
+        serial: bool,
     ) -> None:
         self.workflow_id = workflow_id
+        self.serial = serial
         self.journal = journal
         self.verdict = verdict
         rows = system.query("SELECT status FROM {t}workflow_status WHERE workflow_uuid = ?", (workflow_id,))
@@ -199,8 +217,12 @@ class _Workflow:
             token, completed_at = self.recorded[function_id]
             if token not in [entry.token for entry in bodies]:
                 self.found("lost", f"step {function_id} is recorded, and no body says that it returned this")
+            # The checkpoint's time was taken before its commit. A body that is not the last one and was recorded all
+            # the same means a later one ran in vain, whatever the clocks say; only zombies overlap.
             late = [entry for entry in bodies if entry.at // 1_000_000 > completed_at]
             self.found("rerun", f"step {function_id} ran after its checkpoint", len(late))
+            if self.serial and bodies and bodies[-1].token != token:
+                self.found("rerun", f"step {function_id} ran again after the execution that is recorded")
 
     def judge_answers(self) -> None:
         said = [self.recorded[function_id][0] for function_id in sorted(self.recorded)]

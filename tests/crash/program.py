@@ -17,20 +17,17 @@ from pathlib import Path
 from typing import Any
 from zlib import crc32
 
-import durably
-from durably import Durably, crashpoints, step, transaction, workflow
-from durably.errors import WaitTimeoutError, WorkflowNotFoundError
-from tests.crash._stand_in import SQLAlchemy, async_session, session
 from sqlalchemy import BigInteger, Engine, Integer, Text, create_engine
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+import durably
+from durably import Durably, crashpoints, step, transaction, workflow
+from durably.errors import WaitTimeoutError, WorkflowNotFoundError
+from durably_sqlalchemy import SQLAlchemy, async_session, session
 from tests.crash import journal, mutants
 from tests.crash.oracle import ACCOUNTS
-from tests.crash.spec import Pass, Spec
-
-#: How a process ends that did all it was asked to, and one that waited in vain.
-DONE, STUCK = 0, 4
+from tests.crash.spec import DONE, STUCK, Pass, Spec
 
 _spec: Spec
 

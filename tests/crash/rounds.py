@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
@@ -12,9 +12,8 @@ from uuid import uuid4
 
 from tests.crash import journal, oracle
 from tests.crash.oracle import Verdict
-from tests.crash.program import DONE
 from tests.crash.sites import Builder, Configuration, Site
-from tests.crash.spec import Pass, Spec
+from tests.crash.spec import DONE, STUCK, Pass, Spec
 from tests.crash.zygote import Ended, Zygote
 
 #: Workflows in one round; each has two steps and two transactions.
@@ -127,7 +126,7 @@ class Round:
         ended = self.zygote.run(spec)
         self.note(spec, ended)
         if not ended.killed:
-            raise FaultDidNotFire(f"{self}: the last one was to be killed")
+            raise FaultDidNotFire(f"{self}: the last one was to be killed\n{self.errors()}")
         self.kills += 1
 
     def perhaps_killed(self, spec: Spec) -> None:
@@ -140,8 +139,8 @@ class Round:
         """Run the process that must bring everything to its end."""
         ended = self.zygote.run(spec)
         self.note(spec, ended)
-        if ended.code not in (DONE, 4):
-            raise AssertionError(f"{self}: the last one should have ended well")
+        if ended.code not in (DONE, STUCK):
+            raise AssertionError(f"{self}: the last one should have ended well\n{self.errors()}")
 
     def note(self, spec: Spec, ended: Ended) -> None:
         """Remember a process for the messages."""
@@ -154,6 +153,11 @@ class Round:
         )
         verdict.findings = [f"{finding} [{self}]" for finding in verdict.findings]
         return verdict
+
+    def errors(self) -> str:
+        """What the processes said before they died."""
+        path = Path(f"{self.log}.errors")
+        return path.read_text()[-4000:] if path.exists() else ""
 
     def __str__(self) -> str:
         return f"{self.site.configuration}: {'; '.join(self.history)}"
@@ -191,9 +195,7 @@ class Crew:
     def __init__(self, builder: Builder, size: int) -> None:
         self.lanes = [Lane(builder) for _ in range(size)]
 
-    def run(
-        self, what: str, seed: str, count: int, one: Callable[[Lane, Random], tuple[int, Verdict]]
-    ) -> Tally:
+    def run(self, what: str, seed: str, count: int, one: Callable[[Lane, Random], tuple[int, Verdict]]) -> Tally:
         """``count`` rounds, spread over the lanes. Each has a random generator of its own, made from the seed."""
         from concurrent.futures import ThreadPoolExecutor
 

@@ -12,6 +12,10 @@ from typing_extensions import Self
 Role = Literal["work", "leave", "recover"]
 
 
+#: How a process ends that did all it was asked to, and one that waited in vain.
+DONE, STUCK = 0, 4
+
+
 @dataclass(frozen=True)
 class Pass:
     """The ``nth`` time that a process comes by a crash point."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import json
 import os
 import signal
@@ -19,11 +20,27 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
 
+from sqlalchemy.orm import configure_mappers
 from typing_extensions import Self
 
+from durably.registry import registry
 from tests.crash.spec import Spec
 
 REPOSITORY = Path(__file__).parents[2]
+PRELOADED = (
+    "aiosqlite",
+    "asyncio.unix_events",
+    "asyncpg",
+    "concurrent.futures.thread",
+    "durably.aio",
+    "durably.ledger.postgres",
+    "durably.ledger.sqlite",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql.asyncpg",
+    "sqlalchemy.dialects.postgresql.psycopg",
+    "sqlalchemy.dialects.sqlite.aiosqlite",
+    "tests.crash.program",
+)
 
 
 class Ended(NamedTuple):
@@ -127,29 +144,21 @@ def main() -> None:
 
 
 def preload() -> None:
-    """Import what the program and the engine import at their first use."""
-    import asyncio
-    import concurrent.futures.thread
-    import sqlite3
-
-    import aiosqlite
-    import asyncpg
-    import psycopg
-    import sqlalchemy.dialects.postgresql.asyncpg
-    import sqlalchemy.dialects.postgresql.psycopg
-    import sqlalchemy.dialects.sqlite.aiosqlite
-
-    import durably.aio
-    import durably.ledger.postgres
-    import durably.ledger.sqlite
-    import tests.crash.program  # noqa: F401
+    """Import what the program, the engine and SQLAlchemy import at their first use."""
+    for name in PRELOADED:
+        importlib.import_module(name)
+    configure_mappers()
+    for declaration in registry.all():
+        _ = declaration.types, declaration.receiver
 
 
 def _be(spec: Spec) -> None:
     """In the forked child: run the program, and end without the zygote's own end."""
     from tests.crash import program
 
-    os.dup2(2, 1)  # the zygote's answers go there
+    errors = os.open(spec.log + ".errors", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.dup2(errors, 1)  # the zygote's answers go to its own output
+    os.dup2(errors, 2)
     code = 70
     try:
         code = program.run(spec)

@@ -17,12 +17,14 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
     wake_ups = 0
 
-    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any, **kwargs: Any) -> asyncio.Handle:
+    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.Handle:
         self.wake_ups += 1
-        return super().call_soon_threadsafe(callback, *args, **kwargs)
+        return super().call_soon_threadsafe(callback, *args, context=context)
 
 
-def on(loop: asyncio.AbstractEventLoop, promises: list[Promise[int]], ready: threading.Barrier, found: list[int]) -> None:
+def on(
+    loop: asyncio.AbstractEventLoop, promises: list[Promise[int]], ready: threading.Barrier, found: list[int]
+) -> None:
     async def awaited(promise: Promise[int]) -> int:
         return await promise
 

@@ -66,7 +66,5 @@ def outcome(
     return RecordOutcome(workflow_id, executor, attempt, status, output, error, "json")
 
 
-def claimant(
-    executor: str, *names: str, application: str = "shop", version: str | None = None
-) -> Claimant:
+def claimant(executor: str, *names: str, application: str = "shop", version: str | None = None) -> Claimant:
     return Claimant(application, executor, version, names or ("order",))

@@ -8,7 +8,7 @@ from typing import Any
 from durably import context
 from durably.declarations import Declaration
 from durably.errors import NonDeterminismError
-from durably.execution.child import CallChild, run_child
+from durably.execution.child import CallChild, child_id, run_child
 from durably.execution.run import Run
 from durably.execution.step import run_step
 from durably.execution.transaction import run_transaction
@@ -28,7 +28,8 @@ class CallingRun(Run):
 
         Its place is taken now, in the order of the calls, whenever the coroutine is awaited.
         """
-        return self.call_at(self.next_key(), declaration, args, kwargs)
+        given = context.options().take_workflow_id(declaration.name) if declaration.kind == "workflow" else None
+        return self.call_at(self.next_key(), declaration, args, kwargs, given)
 
     def next_key(self) -> CheckpointKey:
         """The place of the next function of the current branch; function ids count from 1 in order of call."""
@@ -39,9 +40,16 @@ class CallingRun(Run):
         return CheckpointKey(branch, function_id)
 
     async def call_at(
-        self, key: CheckpointKey, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self,
+        key: CheckpointKey,
+        declaration: Declaration,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        workflow_id: str | None = None,
     ) -> Any:
-        """The same, at a place that was taken before."""
+        """The same, at a place that was taken before; ``workflow_id`` is a child's, if it was given one."""
+        if self.nondeterminism is not None:
+            raise self.nondeterminism
         try:
             recorded = self.history.find(key, declaration)
         except NonDeterminismError as error:
@@ -57,4 +65,5 @@ class CallingRun(Run):
             return await run_step(self, key, declaration, args, kwargs)
         if declaration.kind == "transaction":
             return await run_transaction(self, key, declaration, args, kwargs)
-        return await run_child(self, key, declaration, args, kwargs, self._call_child)
+        child = workflow_id or child_id(self, key)
+        return await run_child(self, key, child, declaration, args, kwargs, self._call_child)

@@ -1,4 +1,7 @@
-"""A child workflow called by its parent: its id follows from its place, its result is recorded like a step's."""
+"""A child workflow called by its parent: its id follows from its place, its result is recorded like a step's.
+
+Unless ``workflow_options`` gave it another id, which may name a workflow that somebody started before.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ def child_id(run: Run, key: CheckpointKey) -> str:
 async def run_child(
     run: Run,
     key: CheckpointKey,
+    workflow_id: str,
     declaration: Declaration,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -33,7 +37,6 @@ async def run_child(
 ) -> Any:
     """Run a child whose result has no checkpoint yet. After a crash in between, its id finds it again."""
     started_at = run.services.clock.now_ms()
-    workflow_id = child_id(run, key)
     try:
         value = await call_child(declaration, workflow_id, args, kwargs)
     except Exception as error:

@@ -85,16 +85,16 @@ class Loop:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine on the loop and wait for it on this thread."""
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on the loop and wait for it on this thread; where no loop runs, nothing ran on it either."""
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            coroutine.close()
+            return
+
         import asyncio
 
-        return asyncio.run_coroutine_threadsafe(coroutine, self._running()).result()
-
-    @property
-    def has_thread(self) -> bool:
-        """Whether a thread of our own runs."""
-        return self._thread is not None
+        asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._mutex:

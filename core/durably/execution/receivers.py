@@ -11,7 +11,7 @@ from typing import Any
 from durably.declarations import Declaration
 from durably.errors import NotRegisteredError, SerializationError
 from durably.model import WorkflowStatus
-from durably.registry import module_name, registry
+from durably.registry import class_name, registry
 
 
 def split(declaration: Declaration, args: tuple[Any, ...]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -27,14 +27,14 @@ def receiver_names(declaration: Declaration, args: tuple[Any, ...]) -> tuple[str
         raise SerializationError(f"{declaration} is a method and was called without its {declaration.receiver}")
     receiver = args[0]
     if declaration.receiver == "cls":
-        return _class_name(receiver), None
+        return class_name(receiver), None
     name = registry.instance_name(receiver)
     if name is None:
         raise SerializationError(
             f"{declaration} is a method of a {type(receiver).__qualname__} that has no name to be recovered by; "
             f"make the instance with durably.configured('a-name', {type(receiver).__qualname__}(...))"
         )
-    return _class_name(type(receiver)), name
+    return class_name(type(receiver)), name
 
 
 def bind(declaration: Declaration, status: WorkflowStatus) -> tuple[Any, ...]:
@@ -45,16 +45,12 @@ def bind(declaration: Declaration, status: WorkflowStatus) -> tuple[Any, ...]:
         return ()
     owner = _owner(declaration)
     for candidate in _with_subclasses(owner) if owner is not None else ():
-        if _class_name(candidate) == status.class_name:
+        if class_name(candidate) == status.class_name:
             return (candidate,)
     raise NotRegisteredError(
         f"workflow {status.workflow_id!r} runs on class {status.class_name!r}, which this process has not defined",
         workflow_id=status.workflow_id,
     )
-
-
-def _class_name(cls: type) -> str:
-    return f"{module_name(cls)}.{cls.__qualname__}"
 
 
 def _owner(declaration: Declaration) -> type | None:

@@ -56,9 +56,16 @@ class Active:
         self._empty: Promise[None] | None = None
 
     def add(self, run: Run) -> bool:
-        """Count ``run``; False if that workflow id executes here already."""
+        """Count ``run``; False if that workflow id executes here already.
+
+        A start whose row is not yet acknowledged gives way to a claim: the claim has the row, so the start has not.
+        """
         with self._mutex:
-            return self._runs.setdefault(run.workflow_id, run) is run
+            present = self._runs.get(run.workflow_id)
+            if present is not None and (present.held_since is not None or run.held_since is None):
+                return False
+            self._runs[run.workflow_id] = run
+            return True
 
     def remove(self, run: Run) -> None:
         """Forget ``run``."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from types import CoroutineType
 from typing import Any
 
 from durably import context
 from durably.context import Body
 from durably.crashpoints import reach
 from durably.declarations import Declaration, StepOptions
-from durably.errors import SerializationError, StepAttemptsExceededError
+from durably.errors import BlockingCallError, SerializationError, StepAttemptsExceededError
 from durably.execution.run import Run
 from durably.model import CheckpointKey
 
@@ -70,6 +71,12 @@ async def _body(
         value = declaration.function(*args, **kwargs)
         if declaration.is_async:
             value = await value
+        elif isinstance(value, CoroutineType):
+            value.close()
+            raise BlockingCallError(
+                f"step {declaration.name!r} is a plain function and returned a coroutine; "
+                "declare it with `async def`, or hand the coroutine function itself to run_step"
+            )
         reach("step.body.after")
         return value
 

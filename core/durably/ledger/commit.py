@@ -4,19 +4,27 @@ Leader and follower: a thread that waits for its command and finds no leader bec
 and hands the lead to a thread whose command came too late for that batch. A lone caller pays no hand-over at all.
 Callers on an event loop never lead, and nobody waits for an echo: a writer thread, started when first needed, leads
 for those. Commands are idempotent, so a batch whose fate is unknown is written again.
+
+A leader may be interrupted (Ctrl-C) between any two instructions. Nothing that others wait for is therefore kept in its
+local variables only, and each change of the shared state can be begun anew: see ``_abandon``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from itertools import islice
 from typing import Any
 
 from durably.drive import Delivery, Promise, deliver, running_loop
 from durably.errors import NotLaunchedError
 from durably.ledger.commands import Answer, Command
+
+log = logging.getLogger("durably.ledger")
 
 #: An echo that nobody waits for is written at the latest after this many seconds.
 ECHO_SECONDS = 0.05
@@ -29,7 +37,7 @@ Write = Callable[[Sequence[Command]], "list[Answer | BaseException]"]
 class Entry(Promise[Any]):
     """One submitted command, and the promise of its answer."""
 
-    __slots__ = ("_committer", "command", "turn")
+    __slots__ = ("_committer", "command", "last", "turn")
 
     def __init__(self, committer: GroupCommit, command: Command) -> None:
         super().__init__()
@@ -37,6 +45,8 @@ class Entry(Promise[Any]):
         self.command = command
         #: Set while a thread is blocked on this entry: released when its answer is there or its turn to lead.
         self.turn: threading.Lock | None = None
+        #: What the thread that waits for this entry has written and not yet delivered.
+        self.last: list[Delivery] | None = None
 
     def wait(self, seconds: float | None = None) -> bool:
         if seconds is not None:
@@ -44,6 +54,10 @@ class Entry(Promise[Any]):
             return super().wait(seconds)
         self._committer.wait_for(self)
         return True
+
+    def wait_behind(self) -> None:
+        """Block until the answer is there, for one more thread than the one that may lead for it."""
+        super().wait()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         if not self.done() and running_loop() is not None:
@@ -62,12 +76,14 @@ class GroupCommit:
         self._name = name
         self._mutex = threading.Lock()
         self._queue: deque[Entry] = deque()
+        #: Whose thread leads: an entry, the writer thread, or nobody.
+        self._leader: Entry | threading.Thread | None = None
+        #: What the leader is writing.
         self._in_flight: list[Entry] = []
-        self._leading = False
         self._writer: threading.Thread | None = None
         self._wake_writer = threading.Condition(self._mutex)
         self._write_at: float | None = None
-        self._closed = False
+        self._closed = self._ended = False
 
     def submit(self, command: Command) -> Entry:
         """Queue a command whose answer will be waited for."""
@@ -93,81 +109,86 @@ class GroupCommit:
             self._call_writer(0.0)
 
     def wait_for(self, entry: Entry) -> None:
-        """Block until ``entry`` has its answer, leading if nobody else does."""
-        with self._mutex:
-            if entry.done():
-                return
-            if self._leading:
-                turn = threading.Lock()
+        """Block until ``entry`` has its answer, leading if nobody else does. One thread for each entry."""
+        try:
+            while (turn := self._place(entry)) is not None:
                 turn.acquire()
-                entry.turn = turn
-            else:
-                self._leading = True
-                turn = None
-        if turn is not None:
-            try:
-                turn.acquire()
-            except BaseException:
-                self._decline(entry, turn)
-                raise
-            if entry.done():
-                return
-        self._lead(entry)
+            if self._leader is entry:
+                self._lead(entry)
+        except BaseException:
+            self._abandon(entry)
+            raise
 
     def flush(self) -> None:
         """Block until all that was submitted before is written."""
         with self._mutex:
-            entries = list(self._queue)
-            busy = self._leading
+            entries = [*self._in_flight, *self._queue]
+            if entries:
+                self._call_writer(0.0)
         for entry in entries:
-            entry.wait()
-        while busy:
-            with self._mutex:
-                busy = self._leading
-            time.sleep(0.001 if busy else 0)
+            entry.wait_behind()
 
     def close(self) -> None:
-        """Write what is left, and end the writer thread."""
+        """Accept nothing more, write what is left, and end the writer thread."""
         with self._mutex:
             self._closed = True
         self.flush()
         with self._mutex:
-            self._wake_writer.notify()
+            self._ended = True
+            self._wake_writer.notify_all()
             writer = self._writer
         if writer is not None and writer is not threading.current_thread():
             writer.join()
 
     # -- leading -------------------------------------------------------------------------------------------------
 
-    def _lead(self, entry: Entry | None) -> None:
-        """Write batches until ``entry`` is answered (None: until the queue is empty), then pass the lead on."""
-        last: list[Delivery] = []
-        interrupted = True
-        try:
-            while entry is None or not entry.done():
-                batch = self._take()
-                if not batch:
-                    break
-                deliveries = self._answered(batch)
-                if entry is not None and any(promise is entry for promise, _, _ in deliveries):
-                    last = deliveries
-                    break
-                self._deliver(deliveries)
-            interrupted = False
-        finally:
-            # The lead goes on before the followers wake, so that the next batch is on its way meanwhile.
-            self._pass_on(interrupted)
-            try:
-                self._deliver(last)
-            except BaseException:  # a signal in the middle; delivering twice is harmless, not delivering is not
-                self._deliver(last)
-                raise
+    def _place(self, entry: Entry) -> threading.Lock | None:
+        """A lock to wait for, before one asks again; None for who leads now, or needs not."""
+        with self._mutex:
+            if self._leader is None and not entry.done():
+                self._leader = entry
+            if self._leader is entry or entry.done():
+                return None
+            turn = threading.Lock()
+            turn.acquire()
+            entry.turn = turn
+            return turn
+
+    def _lead(self, entry: Entry) -> None:
+        """Write batches until ``entry`` is answered, then pass the lead on."""
+        while not entry.done() and (batch := self._take()):
+            deliveries = self._answered(batch)
+            if entry in batch:
+                entry.last = deliveries
+                self._in_flight = []
+                break
+            self._deliver(deliveries)
+        # The lead goes on before the followers wake, so that the next batch is on its way meanwhile.
+        self._pass_on()
+        if entry.last is not None:
+            self._deliver(entry.last)
+            entry.last = None
+
+    def _abandon(self, entry: Entry) -> None:
+        """The thread that waits for ``entry`` was interrupted, wherever it was: undo or finish what it had begun."""
+        if entry.last is not None:
+            self._deliver(entry.last)
+            entry.last = None
+        if self._leader is entry:
+            # What it had in hand, its own command included, is for somebody else to write (again).
+            self._pass_on()
+        with self._mutex:
+            entry.turn = None
+            if not entry.done():
+                self._call_writer(0.0)
 
     def _take(self) -> list[Entry]:
         with self._mutex:
-            self._write_at = None
-            count = min(len(self._queue), BATCH_LIMIT)
-            self._in_flight = [self._queue.popleft() for _ in range(count)]
+            self._in_flight = list(islice(self._queue, BATCH_LIMIT))
+            for _ in self._in_flight:
+                self._queue.popleft()
+            if not self._queue:
+                self._write_at = None
             return self._in_flight
 
     def _answered(self, batch: list[Entry]) -> list[Delivery]:
@@ -182,36 +203,33 @@ class GroupCommit:
         with self._mutex:
             for promise, _, _ in deliveries:
                 if isinstance(promise, Entry) and promise.turn is not None:
-                    promise.turn.release()
+                    _release(promise.turn)
                     promise.turn = None
 
-    def _pass_on(self, interrupted: bool = False) -> None:
+    def _pass_on(self) -> None:
         """Give the lead to a thread that waits, else to the writer thread if it is due, else to the next who comes."""
         with self._mutex:
-            if interrupted:
-                # What the leader had in hand, its own command included, is for somebody else to write (again).
-                self._queue.extendleft(entry for entry in reversed(self._in_flight) if not entry.done())
-            self._in_flight = []
+            if self._in_flight:
+                self._put_back()
             for entry in self._queue:
                 if entry.turn is not None:
-                    entry.turn.release()
+                    # In this order: who wakes up asks for its place again, and who is interrupted here begins again.
+                    _release(entry.turn)
+                    self._leader = entry
                     entry.turn = None
                     return
-            self._leading = False
-            if interrupted and self._queue:
-                self._call_writer(0.0)
-            elif self._write_at is not None:
+            self._leader = None
+            if self._write_at is not None:
                 self._wake_writer.notify()
 
-    def _decline(self, entry: Entry, turn: threading.Lock) -> None:
-        """A follower was interrupted while it waited; if it had just been given the lead, pass it on."""
-        with self._mutex:
-            appointed = entry.turn is not turn and not entry.done()
-            entry.turn = None
-        if appointed:
-            self._pass_on()
-        else:
-            self.write_soon()
+    def _put_back(self) -> None:
+        """Queue again, in front and in order, what was being written when an interruption came. The mutex is held."""
+        queued = set(self._queue)
+        left = [entry for entry in self._in_flight if not entry.done() and entry not in queued]
+        self._queue.extendleft(reversed(left))
+        self._in_flight = []
+        if self._queue:
+            self._call_writer(0.0)
 
     # -- the writer thread ---------------------------------------------------------------------------------------
 
@@ -220,31 +238,46 @@ class GroupCommit:
         if self._write_at is None or at < self._write_at:
             self._write_at = at
         if self._writer is None:
-            self._writer = threading.Thread(target=self._write_for_others, name=f"{self._name}-writer", daemon=True)
-            self._writer.start()
-        elif not self._leading:
+            writer = threading.Thread(target=self._write_for_others, name=f"{self._name}-writer", daemon=True)
+            writer.start()
+            self._writer = writer
+        elif self._leader is None:
             self._wake_writer.notify()
 
     def _write_for_others(self) -> None:
         while True:
             with self._mutex:
                 while not self._due():
-                    if self._closed:
+                    if self._ended:
                         return
                     self._wake_writer.wait(self._seconds_to_wait())
-                self._leading = True
-            self._lead(None)
+                self._leader = threading.current_thread()
+            while batch := self._take():
+                try:
+                    deliveries = self._answered(batch)
+                except BaseException as error:  # no signal comes here: it is not for somebody else to try again
+                    log.exception("could not write %d commands", len(batch))
+                    deliveries = [(entry, None, error) for entry in batch]
+                self._in_flight = []
+                self._deliver(deliveries)
+            self._pass_on()
 
     def _due(self) -> bool:
         return (
             self._write_at is not None
             and bool(self._queue)
-            and not self._leading
+            and self._leader is None
             and time.monotonic() >= self._write_at
         )
 
     def _seconds_to_wait(self) -> float | None:
         """Until the next due time; None while there is nothing to write, or while somebody else writes it."""
-        if self._write_at is None or not self._queue or self._leading:
+        if self._write_at is None or not self._queue or self._leader is not None:
             return None
         return max(self._write_at - time.monotonic(), 0.0)
+
+
+def _release(lock: threading.Lock) -> None:
+    """Let whoever waits go on; once more does no harm."""
+    with contextlib.suppress(RuntimeError):
+        lock.release()

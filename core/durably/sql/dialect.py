@@ -61,7 +61,8 @@ POSTGRESQL = Dialect(
 SQLITE = Dialect(
     name="sqlite",
     table="durably_",
-    now_ms="CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
+    # Rounded: the difference of two days' fractions is often a hair below the millisecond that is meant.
+    now_ms="CAST(round((julianday('now') - 2440587.5) * 86400000.0) AS INTEGER)",
     for_update_skip_locked="",
     for_share_of_s="",
     in_json="SELECT value FROM json_each(?)",

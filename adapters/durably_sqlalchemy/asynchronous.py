@@ -1,0 +1,74 @@
+"""The asynchronous half: transactions through ``AsyncSession``. No task is made around the user's coroutine."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+
+from durably.adapter import BeginPlan, Parameter
+from durably_sqlalchemy import transaction
+from durably_sqlalchemy.guard import Watch
+from durably_sqlalchemy.registries import installed, joined
+from durably_sqlalchemy.sessions import transaction_class
+from durably_sqlalchemy.targets import Target
+from durably_sqlalchemy.urls import libpq_url
+
+
+class AsyncSQLAlchemyAdapter:
+    """Runs ``async def`` transactions; make it with ``SQLAlchemy(async_engine)``. Implements ``AsyncAdapter``."""
+
+    def __init__(self, target: Target[AsyncEngine, AsyncSession]) -> None:
+        self.dialect = target.dialect
+        self.paramstyle = target.paramstyle
+        self._target = target
+        self._engine = target.engine.execution_options()
+        self._watch = Watch(self._engine.sync_engine)
+        options = dict(target.options)
+        inner = options.pop("sync_session_class", None) or target.session_class.sync_session_class
+        self._options = {**options, "sync_session_class": transaction_class(inner)}
+
+    def __repr__(self) -> str:
+        return f"AsyncSQLAlchemyAdapter({self._target.engine.url!r})"
+
+    def ambient(self) -> AsyncSession | None:
+        """The scoped session, if the adapter was made from one and it has a transaction open here."""
+        return joined(self._target.registry)
+
+    @asynccontextmanager
+    async def begin(self, plan: BeginPlan) -> AsyncIterator[AsyncSession]:
+        """A session on a connection whose transaction ends with the block."""
+        async with self._engine.connect() as connection:
+            try:
+                await connection.run_sync(transaction.open_transaction, plan)
+                session = self._target.session_class(bind=connection, **self._options)
+                transaction.attach(session.sync_session, self._watch)
+                try:
+                    with installed(self._target.registry, session):
+                        yield session
+                except BaseException:
+                    await session.run_sync(transaction.roll_back, self._watch)
+                    raise
+                await session.run_sync(transaction.commit, self._watch)
+            finally:
+                if plan.query_only:
+                    await connection.run_sync(transaction.reset_query_only)
+
+    async def execute(self, handle: AsyncSession, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement on the session's connection."""
+        return await handle.run_sync(transaction.execute, sql, params)
+
+    async def flush(self, handle: AsyncSession) -> None:
+        """Write what is pending."""
+        await handle.run_sync(transaction.flush)
+
+    def url(self) -> str | None:
+        """The engine's address, without its driver."""
+        return libpq_url(self._target.engine.url)
+
+    async def close(self) -> None:
+        """Close the pool, if the adapter made it."""
+        if self._target.made:
+            await self._target.engine.dispose()

@@ -1,0 +1,224 @@
+"""Transient failures run the whole transaction again, and are never recorded; lasting ones are the function's errors."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.orm import Session
+
+import durably
+from durably_sqlalchemy import SQLAlchemy
+from tests.adapters.sqlalchemy.conftest import EVERY_DRIVER, POSTGRESQL, SQLITE, MakeLab, kinds
+from tests.adapters.sqlalchemy.lab import Item, Kind, Lab, Unique, add
+
+
+def _other(lab: Lab, statement: Any) -> None:
+    """Another transaction, on a connection of its own, commits at once."""
+    with lab.control.begin() as connection:
+        connection.execute(statement)
+
+
+@kinds(POSTGRESQL)
+@pytest.mark.parametrize("swallowed", [False, True], ids=["raised", "swallowed"])
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+def test_a_serialization_failure_is_run_again(lab: Lab, level: str, swallowed: bool) -> None:
+    lab.run(add(10))
+    tries: list[int] = []
+
+    def increment(s: Session) -> int:
+        tries.append(1)
+        (item,) = s.scalars(select(Item)).all()
+        if len(tries) == 1:
+            _other(lab, update(Item).values(n=20))
+        try:
+            s.execute(update(Item).values(n=item.n + 1))
+        except DBAPIError:
+            if not swallowed:
+                raise
+        return item.n + 1
+
+    assert lab.run(increment, isolation_level=level) == 21
+    assert len(tries) == 2
+    assert lab.items() == [21]
+    assert [one.error for one in lab.recorded()] == [None, None]
+
+
+@kinds(POSTGRESQL)
+def test_a_failed_flush_that_was_caught_is_run_again_if_it_was_transient(lab: Lab) -> None:
+    lab.run(add(10))
+    tries: list[int] = []
+
+    def increment(s: Session) -> int:
+        tries.append(1)
+        (item,) = s.scalars(select(Item)).all()
+        if len(tries) == 1:
+            _other(lab, update(Item).values(n=20))
+        item.n += 1
+        try:
+            s.flush()
+        except DBAPIError:
+            s.rollback()
+        return len(tries)
+
+    assert lab.run(increment, isolation_level="repeatable read") == 2
+    assert lab.items() == [21]
+
+
+@kinds(POSTGRESQL)
+def test_a_deadlock_is_run_again(lab: Lab) -> None:
+    lab.run(add(1), add(2))
+    first, second = (update(Item).where(Item.n == n).values(n=Item.n) for n in (1, 2))
+    tries: list[int] = []
+    locked = threading.Event()
+
+    def other() -> None:
+        with lab.control.begin() as connection:
+            connection.execute(second)
+            locked.set()
+            connection.execute(first)
+
+    helper = threading.Thread(target=other)
+
+    def body(s: Session) -> int:
+        tries.append(1)
+        # So that this transaction is the one that notices.
+        s.execute(text("SET LOCAL deadlock_timeout = '10ms'"))
+        s.execute(first)
+        if len(tries) == 1:
+            helper.start()
+            assert locked.wait(10)
+        s.execute(second)
+        return len(tries)
+
+    assert lab.run(body) == 2
+    helper.join()
+    assert [one.error for one in lab.recorded()] == [None, None, None]
+
+
+def _by_itself(s: Session) -> None:
+    s.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+
+
+def _from_outside(s: Session) -> None:
+    pid = s.scalar(text("SELECT pg_backend_pid()"))
+    url = s.get_bind().engine.url.set(drivername="postgresql").render_as_string(False)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SELECT pg_terminate_backend(%s)", (pid,))
+
+
+@kinds([*POSTGRESQL, Kind("psycopg", False), Kind("asyncpg", False)])
+@pytest.mark.parametrize("kill", [_by_itself, _from_outside])
+def test_a_connection_killed_in_the_body_is_replaced(lab: Lab, kill: Callable[[Session], None]) -> None:
+    tries: list[int] = []
+
+    def body(s: Session) -> int:
+        tries.append(1)
+        s.add(Item(n=len(tries)))
+        s.flush()
+        if len(tries) == 1:
+            kill(s)
+        return len(tries)
+
+    assert lab.run(body) == 2
+    assert lab.items() == [2]
+    assert len(lab.recorded()) == 1
+
+
+@kinds(POSTGRESQL)
+def test_idle_connections_that_the_server_has_closed_are_replaced(lab: Lab) -> None:
+    lab.run(add(1))
+    with lab.control.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            )
+        )
+    assert lab.run(add(2)) == 2
+    assert lab.items() == [1, 2]
+
+
+@kinds(POSTGRESQL)
+def test_a_constraint_that_fails_at_the_commit_is_the_functions_error(lab: Lab) -> None:
+    _other(lab, text("ALTER TABLE item ADD CONSTRAINT n_once UNIQUE (n) DEFERRABLE INITIALLY DEFERRED"))
+    lab.run(add(1))
+    with pytest.raises(IntegrityError):
+        lab.run(add(1))
+    assert lab.items() == [1]
+
+
+@kinds(SQLITE)
+def test_a_busy_file_is_tried_again(make_lab: MakeLab) -> None:
+    lab = make_lab(connect_args={"timeout": 0.01}).launch()
+    other = sqlite3.connect(lab.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.2, other.rollback)
+    timer.start()
+    assert lab.run(add(1)) == 1
+    timer.join()
+    other.close()
+    assert lab.items() == [1]
+
+
+@kinds(SQLITE)
+def test_a_commit_that_meets_a_reader_is_tried_again(make_lab: MakeLab) -> None:
+    lab = make_lab(connect_args={"timeout": 0.01}).launch()
+    lab.run(add(1))
+    other = sqlite3.connect(lab.url.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    timers: list[threading.Timer] = []
+
+    def body(s: Session) -> int:
+        if not timers:
+            other.execute("BEGIN")
+            assert other.execute("SELECT count(*) FROM item").fetchone() == (1,)
+            timers.append(threading.Timer(0.2, other.rollback))
+            timers[0].start()
+        s.add(Item(n=2))
+        return 2
+
+    assert lab.run(body) == 2
+    timers[0].join()
+    other.close()
+    assert lab.items() == [1, 2]
+
+
+@kinds(EVERY_DRIVER)
+def test_a_lasting_database_error_is_recorded(lab: Lab) -> None:
+    def body(s: Session) -> None:
+        s.execute(text("SELECT * FROM nowhere"))
+
+    with pytest.raises(DBAPIError, match="nowhere"):
+        lab.run(body)
+    (recorded,) = lab.recorded()
+    assert "nowhere" in str(recorded.error)
+
+
+@kinds(POSTGRESQL)
+def test_an_error_that_was_caught_keeps_nothing_and_says_what_to_do(lab: Lab) -> None:
+    lab.run(lambda s: s.add(Unique(name="taken")))
+
+    def body(s: Session) -> None:
+        s.add(Item(n=1))
+        s.flush()
+        with pytest.raises(IntegrityError):
+            s.execute(text("INSERT INTO unique_name VALUES ('taken')"))
+
+    with pytest.raises(durably.TransactionEndedError, match="begin_nested"):
+        lab.run(body)
+    assert lab.items() == []
+
+
+@kinds([Kind("psycopg", False)])
+def test_a_database_that_is_not_there_is_said_at_launch(tmp_path: Path, app_url: str) -> None:
+    adapter = SQLAlchemy("postgresql://nobody:secret@127.0.0.1:1/nowhere")
+    app = durably.Durably("lab", adapters={"default": adapter}, system_database_url=f"sqlite:///{tmp_path}/s.db")
+    with pytest.raises(Exception, match=r"(?i)refused|connect") as caught:
+        app.launch()
+    assert "secret" not in str(caught.value)

@@ -1,0 +1,144 @@
+"""Nobody but Durably ends a transaction: an attempt is a clear error, and all is rolled back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+import durably
+from tests.adapters.sqlalchemy.conftest import EVERY_DRIVER, kinds
+from tests.adapters.sqlalchemy.lab import Item, Lab, Unique, add
+
+pytestmark = kinds(EVERY_DRIVER)
+
+
+ENDINGS: dict[str, Callable[[Session], Any]] = {
+    "session.commit": lambda s: s.commit(),
+    "session.rollback": lambda s: s.rollback(),
+    "session transaction's commit": lambda s: s.get_transaction().commit(),  # type: ignore[union-attr]
+    "session transaction's rollback": lambda s: s.get_transaction().rollback(),  # type: ignore[union-attr]
+    "connection.commit": lambda s: s.connection().commit(),
+    "connection.rollback": lambda s: s.connection().rollback(),
+    "COMMIT": lambda s: s.execute(text("COMMIT")),
+    "commented COMMIT": lambda s: s.execute(text("/* now */ -- really\n commit;")),
+    "END": lambda s: s.connection().exec_driver_sql("END"),
+    "ROLLBACK": lambda s: s.execute(text("  rollback")),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+def test_ending_it_is_an_error_and_keeps_nothing(lab: Lab, end: Callable[[Session], Any]) -> None:
+    def body(s: Session) -> str:
+        s.add(Item(n=1))
+        s.flush()
+        end(s)
+        return "done"
+
+    with pytest.raises(durably.TransactionEndedError, match=r"begin_nested\(\)"):
+        lab.run(body)
+    assert lab.items() == []
+    (recorded,) = lab.recorded()
+    assert recorded.output is None
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS)
+def test_catching_the_error_does_not_help(lab: Lab, end: Callable[[Session], Any]) -> None:
+    def body(s: Session) -> str:
+        s.add(Item(n=1))
+        s.flush()
+        try:
+            end(s)
+            s.add(Item(n=2))
+            s.flush()
+        except durably.TransactionEndedError:
+            pass
+        return "done"
+
+    with pytest.raises(durably.TransactionEndedError):
+        lab.run(body)
+    assert lab.items() == []
+
+
+def test_a_commit_through_the_driver_is_found_at_the_record(lab: Lab) -> None:
+    def body(s: Session) -> str:
+        s.add(Item(n=1))
+        s.flush()
+        s.connection().connection.commit()
+        return "done"
+
+    with pytest.raises(durably.TransactionEndedError):
+        lab.run(body)
+    (recorded,) = lab.recorded()
+    assert recorded.output is None
+
+
+def test_a_rollback_before_an_error_leaves_that_error(lab: Lab) -> None:
+    def body(s: Session) -> None:
+        try:
+            s.add(Item(n=1))
+            s.flush()
+            raise ValueError("no")
+        except ValueError:
+            s.rollback()
+            raise
+
+    with pytest.raises(ValueError, match="no"):
+        lab.run(body)
+    assert lab.items() == []
+
+
+def test_nothing_runs_after_a_rollback(lab: Lab) -> None:
+    def body(s: Session) -> None:
+        s.rollback()
+        s.add(Item(n=1))
+        s.flush()
+        pytest.fail("it ran")
+
+    with pytest.raises(durably.TransactionEndedError):
+        lab.run(body)
+    assert lab.items() == []
+
+
+def test_a_flush_that_failed_and_was_caught_keeps_nothing(lab: Lab) -> None:
+    lab.run(lambda s: s.add(Unique(name="taken")))
+
+    def body(s: Session) -> str:
+        s.add(Item(n=1))
+        s.flush()
+        s.add(Unique(name="taken"))
+        with pytest.raises(IntegrityError):
+            s.flush()
+        return "done"
+
+    with pytest.raises(durably.TransactionEndedError):
+        lab.run(body)
+    assert lab.items() == []
+
+
+def test_a_with_block_does_not_close_the_session(lab: Lab) -> None:
+    def body(s: Session) -> None:
+        with s:
+            s.add(Item(n=1))
+        s.add(Item(n=2))
+        s.close()
+
+    lab.run(body)
+    assert lab.items() == [1, 2]
+
+
+def test_the_session_is_closed_after_the_transaction(lab: Lab) -> None:
+    kept: list[Session] = []
+    lab.run(kept.append)
+    assert not kept[0].in_transaction()
+
+
+def test_the_next_transaction_on_that_connection_is_not_refused(lab: Lab) -> None:
+    with pytest.raises(durably.TransactionEndedError):
+        lab.run(lambda s: s.commit())
+    assert lab.run(add(1)) == 1
+    assert lab.items() == [1]
