@@ -17,7 +17,7 @@ help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## place 200 orders while the worker is killed three times (DB=sqlite|postgres)
-	@$(BIN)/python -m examples.shop.demo $(if $(DB),--db $(DB))
+	@$(BIN)/python -m examples.shop.demo $(if $(DB),--db $(DB)) $(ARGS)
 
 test: check unit  ## everything that must pass: the static checks, then all tests
 

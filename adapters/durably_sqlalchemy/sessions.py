@@ -26,6 +26,7 @@ class TransactionSession(Session):
     def commit(self) -> None:
         """TransactionEndedError in the transaction's function."""
         if self.durably_guard is not None:
+            self.durably_guard.use()
             raise self.durably_guard.refuse("session.commit()")
         super().commit()
 

@@ -91,9 +91,8 @@ def _options(kw: Mapping[str, Any]) -> dict[str, Any]:
 
 def _bound(kw: Mapping[str, Any]) -> object:
     """The one engine of a sessionmaker; None if there is none, or more than one."""
-    engines = [kw["bind"]] if kw.get("bind") is not None else []
-    engines += [bind for bind in (kw.get("binds") or {}).values() if bind not in engines]
-    return engines[0] if len(engines) == 1 else None
+    engines = {*(kw.get("binds") or {}).values(), kw.get("bind")} - {None}
+    return engines.pop() if len(engines) == 1 else None
 
 
 def _supported(engine: E) -> E:

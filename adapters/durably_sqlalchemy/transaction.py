@@ -101,9 +101,10 @@ def commit(session: Session, watch: Watch) -> None:
     """Commit, and then tell the session's listeners."""
     connection = _detach(session, watch)
     try:
-        session.commit()
+        if session.in_transaction():  # otherwise nobody has used it, and its listeners need not hear of it
+            session.commit()
         transaction = connection.get_transaction()
-        if transaction is not None:  # a session that nobody used has not joined it
+        if transaction is not None:
             transaction.commit()
     except BaseException:
         _undo(connection, session)

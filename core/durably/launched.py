@@ -13,7 +13,7 @@ from durably.config import Settings
 from durably.context import CurrentEngine
 from durably.declarations import Declaration
 from durably.drive import drive
-from durably.errors import ConfigurationError
+from durably.errors import ConfigurationError, DeclarationError
 from durably.execution.adapters import Adapters
 from durably.execution.calls import CallingRun
 from durably.execution.child import child_id
@@ -105,6 +105,12 @@ class Launched:
             return given
         frame = context.frame()
         if frame is not None and isinstance(frame.run, CallingRun):
+            if frame.body is not None:
+                raise DeclarationError(
+                    f"{declaration} was started inside the body of {frame.body.name!r} of workflow "
+                    f"{frame.run.workflow_id!r}, which may run again; name what it starts, with "
+                    "`durably.workflow_options(workflow_id=...)`, or start it from the workflow itself"
+                )
             return child_id(frame.run, frame.run.next_key())
         return str(uuid4())
 
@@ -119,8 +125,9 @@ class Launched:
         try:
             await self.runner.execute(ready)
         except Exception as error:
-            # Recorded as the workflow's outcome; whoever waits for it is told.
-            log.info("workflow %r ended with %s", ready.run.workflow_id, type(error).__name__)
+            # Recorded as the workflow's outcome, and told to whoever waits for it; perhaps nobody does.
+            name = ready.run.declaration.name
+            log.warning("workflow %r (%s) ended with %s", ready.run.workflow_id, name, type(error).__name__)
 
     def close(self, timeout_seconds: float) -> None:
         """Stop claiming; drain; hand back what is left; close. The lease is kept until the hand-back is done."""

@@ -26,7 +26,15 @@ console = Console(highlight=False)
 
 def main(
     db: Annotated[Kind, typer.Option(help="The database of the shop.")] = Kind.SQLITE,
-    orders: Annotated[Path, typer.Option(help="Orders as CSV: order_id, sku, quantity, unit_cents.")] = SAMPLE,
+    orders: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            show_default="a sample of 200",
+            help="Orders as CSV: order_id, sku, quantity, unit_cents.",
+        ),
+    ] = SAMPLE,
     keep: Annotated[Path | None, typer.Option(help="A new or empty folder for all files, kept afterwards.")] = None,
 ) -> None:
     """Place every order while the worker is killed with SIGKILL three times, and show that the numbers are right."""
@@ -68,7 +76,7 @@ def _run(orders: list[OrderLine], file: Path, folder: Path, database: Database) 
     began = time.monotonic()
     kills = min(KILLS, len(orders) // ORDERS_PER_KILL)
     ledger, log = folder / "payments.db", folder / "worker.log"
-    console.print(f"[bold]{len(orders)} orders are placed while their worker is killed {kills} times (kill -9)[/]")
+    console.print(f"[bold]{len(orders)} orders to place, and {kills} × kill -9 for the worker on the way[/]")
     console.print(f"[dim]{database.where}[/]", soft_wrap=True)
     engine = create_engine(database.url)
     opening_stock = models.open_shop(engine, orders)

@@ -46,7 +46,7 @@ def confirm(order_id: str, receipt: str) -> None:
 
 @workflow
 def checkout(order_id: str, sku: str, quantity: int) -> str:
-    """Place one order. Killed anywhere in here, it goes on from the last checkpoint, whichever process that is."""
+    """Place one order. If its process is killed in here, the next one goes on from the last checkpoint."""
     cents = reserve(order_id, sku, quantity)
     receipt = charge(order_id, cents)
     confirm(order_id, receipt)

@@ -17,7 +17,7 @@ from tests.crash.spec import DONE, STUCK, Pass, Spec
 from tests.crash.zygote import Ended, Zygote
 
 #: Workflows in one round; each has two steps and two transactions.
-WORKFLOWS = 4
+WORKFLOWS = 3
 
 #: How often one process comes by each point, at least, when it runs WORKFLOWS workflows from their start.
 PASSES = {
@@ -90,12 +90,20 @@ class Tally:
 
 
 class Lane:
-    """One zygote, and databases that no other lane uses; rounds in one lane come one after another."""
+    """A zygote or two, and databases that no other lane uses; rounds in one lane come one after another."""
 
     def __init__(self, builder: Builder) -> None:
         self.zygote = Zygote()
         self.builder = builder
         self._sites: dict[Configuration, Site] = {}
+        self._peer: Zygote | None = None
+
+    @property
+    def peer(self) -> Zygote:
+        """A second zygote, for rounds in which two processes run at once."""
+        if self._peer is None:
+            self._peer = Zygote()
+        return self._peer
 
     def site(self, configuration: Configuration) -> Site:
         """The lane's databases for a configuration: used again and again, as an application's are."""
@@ -104,18 +112,20 @@ class Lane:
         return self._sites[configuration]
 
     def close(self) -> None:
-        """End the zygote."""
+        """End the zygotes."""
         self.zygote.close()
+        if self._peer is not None:
+            self._peer.close()
 
 
 class Round:
     """The processes of one round, and who was killed."""
 
-    def __init__(self, lane: Lane, site: Site) -> None:
+    def __init__(self, lane: Lane, site: Site, workflows: int = WORKFLOWS) -> None:
         self.zygote = lane.zygote
         self.site = site
         name = uuid4().hex[:8]
-        self.workflow_ids = tuple(f"{name}-{place}" for place in range(WORKFLOWS))
+        self.workflow_ids = tuple(f"{name}-{place}" for place in range(workflows))
         self.log = site.folder / f"{name}.log"
         self.spec: Spec = site.spec(self.workflow_ids, self.log)
         self.kills = 0
@@ -144,12 +154,15 @@ class Round:
 
     def note(self, spec: Spec, ended: Ended) -> None:
         """Remember a process for the messages."""
-        self.history.append(f"{spec.role} {spec.kill or ''} -> {ended.code} in {ended.seconds:.2f} s")
+        fault = spec.kill or spec.stop or spec.stop_in_step or ""
+        end = "stopped" if ended.stopped else str(ended.code)
+        self.history.append(f"{spec.role} {fault} -> {end} in {ended.seconds:.2f} s")
 
-    def verdict(self) -> Verdict:
+    def verdict(self, *, serial: bool = True) -> Verdict:
         """What the oracle says; its findings say what happened before."""
+        entries = journal.read(self.log)
         verdict = oracle.judge(
-            self.site.system_url, self.site.application_url, self.workflow_ids, journal.read(self.log)
+            self.site.system_url, self.site.application_url, self.workflow_ids, entries, serial=serial
         )
         verdict.findings = [f"{finding} [{self}]" for finding in verdict.findings]
         return verdict

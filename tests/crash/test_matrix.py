@@ -19,7 +19,8 @@ MATRIX = [
 @pytest.mark.parametrize(("configuration", "point"), MATRIX)
 def test_nothing_is_lost_or_doubled(crew: Crew, configuration: Configuration, point: str) -> None:
     what = f"{configuration}, {point}"
-    tally = report(crew.run(what, SEED, KILLS, lambda lane, random: crash_at(lane, configuration, point, random)))
+    count = configuration.share_of(KILLS)
+    tally = report(crew.run(what, SEED, count, lambda lane, random: crash_at(lane, configuration, point, random)))
     print(f"\n{tally.line()}", end="")
     assert not tally.verdict.violations, "\n".join(tally.verdict.findings)
 

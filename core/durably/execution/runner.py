@@ -64,10 +64,15 @@ class Runner:
     async def call_child(
         self, declaration: Declaration, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """The same for a child; that this engine shuts down meanwhile is not the child's error."""
+        """The same for a child; that it is handed back, or this engine shuts down meanwhile, is not the child's error."""
         try:
-            return await self.call(declaration, args, kwargs, workflow_id)
+            ready = await self.start(declaration, args, kwargs, workflow_id)
+            if ready is None:
+                return await self.result(workflow_id, declaration)
+            return await self._execute(ready)
         except NotLaunchedError as error:
+            if not self.services.outcomes.closed:
+                raise  # the child's own, of another engine
             raise Parked(workflow_id, str(error)) from error
 
     async def start(
@@ -218,6 +223,13 @@ class Runner:
 
     async def execute(self, ready: Ready) -> Any:
         """Execute a workflow that this process holds, to its outcome; its value, or its error."""
+        try:
+            return await self._execute(ready)
+        except HandedBack as signal:
+            raise signal.error from signal.__cause__
+
+    async def _execute(self, ready: Ready) -> Any:
+        """The same; HandedBack goes on to the parent, if there is one, which cannot go on without its child."""
         run = ready.run
         try:
             try:
@@ -227,9 +239,9 @@ class Runner:
             except Exception as error:
                 return await self._raised(run, error)
             return await self._returned(run, value)
-        except HandedBack as signal:
+        except HandedBack:
             await self._hand_back(run)
-            raise signal.error from signal.__cause__
+            raise
         except Parked:
             self.services.active.remove(run)
             return await self.result(run.workflow_id, run.declaration)

@@ -34,11 +34,12 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 10
 #: On connections of our own: every statement is looked up by key, and a plan made while the tables were empty must
-#: not become a sequential scan for ever.
+#: not become a sequential scan for ever. Whoever waits for a lock must see what its holder has committed, whatever
+#: isolation the database or the role has for its default.
 _SETTINGS = (
     "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
     " set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),"
-    " set_config('jit', 'off', false)"
+    " set_config('jit', 'off', false), set_config('default_transaction_isolation', 'read committed', false)"
 )
 
 

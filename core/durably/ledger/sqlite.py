@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from durably.drive import drive
+from durably.errors import ConfigurationError
 from durably.ledger import queries
 from durably.ledger.backend import Observer
 from durably.ledger.commands import (
@@ -29,6 +30,8 @@ from durably.sql.gate import Gate, file_gate
 T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
+#: The first SQLite with RETURNING and MATERIALIZED.
+OLDEST = (3, 35, 0)
 
 
 class SqliteSession:
@@ -108,6 +111,10 @@ class SqliteBackend:
         self._mutex = threading.Lock()
 
     def open(self) -> None:
+        if sqlite3.sqlite_version_info < OLDEST:
+            raise ConfigurationError(
+                f"this Python's SQLite is {sqlite3.sqlite_version}; Durably needs {'.'.join(map(str, OLDEST))} or newer"
+            )
         self._writer.change(lambda session: session.execute("SELECT 1"))
 
     def write(self, batch: Sequence[Command]) -> list[Answer]:

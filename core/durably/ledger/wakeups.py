@@ -58,6 +58,11 @@ class Outcomes:
         if promise is not None:
             promise.set_result(outcome)
 
+    @property
+    def closed(self) -> bool:
+        """Whether nobody can wait any more."""
+        return self._closed
+
     def close(self) -> None:
         """Stop polling; who still waits gets NotLaunchedError."""
         with self._mutex:

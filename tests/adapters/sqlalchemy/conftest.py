@@ -35,7 +35,7 @@ SQLITE = [kind for kind in EVERY_DRIVER if kind.backend == "sqlite"]
 MakeLab = Callable[..., Lab]
 
 
-def kinds(chosen: list[Kind]) -> Any:
+def kinds(chosen: list[Kind]) -> pytest.MarkDecorator:
     """Run a test for these kinds of lab only."""
     return pytest.mark.parametrize("kind", chosen, ids=str)
 

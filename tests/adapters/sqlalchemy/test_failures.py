@@ -1,4 +1,4 @@
-"""Transient failures run the whole transaction again, and are never recorded; lasting ones are the function's errors."""
+"""Transient failures run the whole transaction again, and are never recorded; lasting ones are the user's."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def test_a_serialization_failure_is_run_again(lab: Lab, level: str, swallowed: b
 
     def increment(s: Session) -> int:
         tries.append(1)
-        (item,) = s.scalars(select(Item)).all()
+        n = s.scalars(select(Item.n)).one()
         if len(tries) == 1:
             _other(lab, update(Item).values(n=20))
         try:
-            s.execute(update(Item).values(n=item.n + 1))
+            s.execute(update(Item).values(n=n + 1))
         except DBAPIError:
             if not swallowed:
                 raise
-        return item.n + 1
+        return n + 1
 
     assert lab.run(increment, isolation_level=level) == 21
     assert len(tries) == 2
@@ -135,12 +135,8 @@ def test_a_connection_killed_in_the_body_is_replaced(lab: Lab, kill: Callable[[S
 @kinds(POSTGRESQL)
 def test_idle_connections_that_the_server_has_closed_are_replaced(lab: Lab) -> None:
     lab.run(add(1))
-    with lab.control.begin() as connection:
-        connection.execute(
-            text(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
-            )
-        )
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    _other(lab, text(f"SELECT pg_terminate_backend(pid) {others}"))
     assert lab.run(add(2)) == 2
     assert lab.items() == [1, 2]
 

@@ -1,0 +1,47 @@
+"""Broken engines: what the oracle says of them shows that it would say it of ours."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.rounds import Crew, Lane, Round
+from tests.crash.sites import CONFIGURATIONS, Configuration
+from tests.crash.spec import Pass
+from tests.crash.zombies import ZombieRound
+
+BLOCKING = pytest.mark.parametrize("configuration", [one for one in CONFIGURATIONS if not one.asynchronous], ids=str)
+
+
+@pytest.fixture
+def lane(crew: Crew) -> Lane:
+    return crew.lanes[0]
+
+
+def broken_round(lane: Lane, configuration: Configuration, mutant: str, kill: Pass) -> Round:
+    # On databases of its own: what a mutant breaks stays broken.
+    round_ = Round(lane, lane.builder.site(configuration))
+    spec = round_.spec.but(mutant=mutant)
+    round_.killed(spec.but(kill=kill))
+    round_.recover(spec.but(role="recover"))
+    return round_
+
+
+@BLOCKING
+def test_a_record_after_the_commit_doubles(lane: Lane, configuration: Configuration) -> None:
+    round_ = broken_round(lane, configuration, "record after commit", Pass("transaction.commit.after"))
+    verdict = round_.verdict()
+    assert verdict.doubled >= 1, verdict
+
+
+@BLOCKING
+def test_a_record_before_the_commit_loses(lane: Lane, configuration: Configuration) -> None:
+    round_ = broken_round(lane, configuration, "record before commit", Pass("transaction.commit.before"))
+    verdict = round_.verdict()
+    assert verdict.lost >= 1, verdict
+
+
+@BLOCKING
+def test_without_its_fence_a_zombie_gets_through(lane: Lane, configuration: Configuration) -> None:
+    zombie = ZombieRound(lane, lane.builder.site(configuration), mutant="no fence")
+    verdict = zombie.wakes_during_the_step()
+    assert verdict.diverged >= 1, verdict

@@ -1,0 +1,42 @@
+"""Zombies: an executor stalls past its lease and wakes up. Its late writes are refused, its calls get the outcome."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.crash.conftest import KILLS, SEED, report
+from tests.crash.oracle import Verdict
+from tests.crash.rounds import Crew, Lane
+from tests.crash.sites import CONFIGURATIONS, Configuration
+from tests.crash.zombies import ZombieRound
+
+#: A zombie takes seconds, which its lease needs to run out.
+ROUNDS = max(KILLS // 6, 2)
+
+
+def after_the_end(zombie: ZombieRound, random: Random) -> Verdict:
+    return zombie.wakes_after_the_end()
+
+
+def during_the_step(zombie: ZombieRound, random: Random) -> Verdict:
+    return zombie.wakes_during_the_step()
+
+
+def before_its_commit(zombie: ZombieRound, random: Random) -> Verdict:
+    return zombie.stops_before_its_commit(random.randint(1, 4))
+
+
+@pytest.mark.parametrize("way", [after_the_end, during_the_step, before_its_commit])
+@pytest.mark.parametrize("configuration", [one for one in CONFIGURATIONS if not one.asynchronous], ids=str)
+def test_a_zombie_changes_nothing(crew: Crew, configuration: Configuration, way: object) -> None:
+    assert callable(way)
+
+    def one(lane: Lane, random: Random) -> tuple[int, Verdict]:
+        verdict: Verdict = way(ZombieRound(lane, lane.site(configuration)), random)
+        return 0, verdict
+
+    tally = report(crew.run(f"{configuration}, zombie {way.__name__}", SEED, ROUNDS, one))
+    print(f"\n{tally.line()}", end="")
+    assert not tally.verdict.violations, "\n".join(tally.verdict.findings)
