@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
 from durably.adapter import BeginPlan, Parameter
 from durably_sqlalchemy import transaction
-from durably_sqlalchemy.guard import Watch
 from durably_sqlalchemy.registries import installed, joined
 from durably_sqlalchemy.sessions import transaction_class
 from durably_sqlalchemy.targets import Target
@@ -24,8 +23,6 @@ class AsyncSQLAlchemyAdapter:
         self.dialect = target.dialect
         self.paramstyle = target.paramstyle
         self._target = target
-        self._engine = target.engine.execution_options()
-        self._watch = Watch(self._engine.sync_engine)
         options = dict(target.options)
         inner = options.pop("sync_session_class", None) or target.session_class.sync_session_class
         self._options = {**options, "sync_session_class": transaction_class(inner)}
@@ -40,18 +37,18 @@ class AsyncSQLAlchemyAdapter:
     @asynccontextmanager
     async def begin(self, plan: BeginPlan) -> AsyncIterator[AsyncSession]:
         """A session on a connection whose transaction ends with the block."""
-        async with self._engine.connect() as connection:
+        async with self._target.engine.connect() as connection:
             try:
                 await connection.run_sync(transaction.open_transaction, plan)
                 session = self._target.session_class(bind=connection, **self._options)
-                transaction.attach(session.sync_session, self._watch)
+                transaction.attach(session.sync_session)
                 try:
                     with installed(self._target.registry, session):
                         yield session
                 except BaseException:
-                    await session.run_sync(transaction.roll_back, self._watch)
+                    await session.run_sync(transaction.roll_back)
                     raise
-                await session.run_sync(transaction.commit, self._watch)
+                await session.run_sync(transaction.commit)
             finally:
                 if plan.query_only:
                     await connection.run_sync(transaction.reset_query_only)

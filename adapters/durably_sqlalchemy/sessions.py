@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from durably_sqlalchemy.guard import Guard
 
@@ -18,22 +19,33 @@ class TransactionSession(Session):
 
     def get_bind(self, *args: Any, bind: Engine | Connection | None = None, **kwargs: Any) -> Engine | Connection:
         """The transaction's connection, even if the class would spread its tables over several databases."""
-        if bind is not None:
+        if self.durably_guard is not None:
+            self.durably_guard.use()
+        if bind is not None or self.bind is None:
             return super().get_bind(*args, bind=bind, **kwargs)
-        assert self.bind is not None  # noqa: S101
         return self.bind
+
+    def begin(self, nested: bool = False) -> SessionTransaction:
+        """TransactionEndedError in the transaction's function, since its block would commit; savepoints are fine."""
+        if self.durably_guard is not None and not nested:
+            raise self.durably_guard.refuse("`with session.begin():`")
+        return super().begin(nested)
+
+    def flush(self, objects: Sequence[Any] | None = None) -> None:
+        """In the transaction's own thread or task only."""
+        if self.durably_guard is not None:
+            self.durably_guard.use()
+        super().flush(objects)
 
     def commit(self) -> None:
         """TransactionEndedError in the transaction's function."""
         if self.durably_guard is not None:
-            self.durably_guard.use()
             raise self.durably_guard.refuse("session.commit()")
         super().commit()
 
     def rollback(self) -> None:
         """Rolls back; after that the transaction's function can only raise, as it usually does in such a place."""
         if self.durably_guard is not None:
-            self.durably_guard.use()
             self.durably_guard.rolled_back()
         super().rollback()
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from durably.adapter import BeginPlan, Parameter
 from durably_sqlalchemy import transaction
-from durably_sqlalchemy.guard import Watch
 from durably_sqlalchemy.registries import installed, joined
 from durably_sqlalchemy.sessions import transaction_class
 from durably_sqlalchemy.targets import Target
@@ -25,9 +24,6 @@ class SQLAlchemyAdapter:
         self.dialect = target.dialect
         self.paramstyle = target.paramstyle
         self._target = target
-        # Shares the engine's pool, and has listeners of its own.
-        self._engine = target.engine.execution_options()
-        self._watch = Watch(self._engine)
         self._session_class = transaction_class(target.session_class)
 
     def __repr__(self) -> str:
@@ -40,18 +36,18 @@ class SQLAlchemyAdapter:
     @contextmanager
     def begin(self, plan: BeginPlan) -> Iterator[Session]:
         """A session on a connection whose transaction ends with the block."""
-        with self._engine.connect() as connection:
+        with self._target.engine.connect() as connection:
             try:
                 transaction.open_transaction(connection, plan)
                 session = self._session_class(bind=connection, **self._target.options)
-                transaction.attach(session, self._watch)
+                transaction.attach(session)
                 try:
                     with installed(self._target.registry, session):
                         yield session
                 except BaseException:
-                    transaction.roll_back(session, self._watch)
+                    transaction.roll_back(session)
                     raise
-                transaction.commit(session, self._watch)
+                transaction.commit(session)
             finally:
                 if plan.query_only:
                     transaction.reset_query_only(connection)

@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from durably import ConfigurationError
 from durably.adapter import BeginPlan, Parameter
-from durably_sqlalchemy.guard import ABORTED, Watch, sqlstate
+from durably_sqlalchemy.connections import unwatched, watched
+from durably_sqlalchemy.guard import Guard, aborted
 from durably_sqlalchemy.sessions import TransactionSession, connection_of, guard_of
 
 
@@ -61,25 +62,28 @@ def _begin_sqlite(connection: Connection, plan: BeginPlan) -> None:
         connection.exec_driver_sql("PRAGMA query_only = 1")
 
 
-def attach(session: Session, watch: Watch) -> None:
+def attach(session: Session) -> None:
     """From here on the transaction is its function's, and watched."""
-    if isinstance(session, TransactionSession):
-        session.durably_guard = watch.begin(connection_of(session))
+    connection = connection_of(session)
+    transaction = connection.get_transaction()
+    if transaction is not None and isinstance(session, TransactionSession):
+        session.durably_guard = guard = Guard(transaction)
+        watched(connection, guard)
 
 
-def _detach(session: Session, watch: Watch) -> Connection:
+def _detach(session: Session) -> Connection:
+    connection = connection_of(session)
     if isinstance(session, TransactionSession):
         session.durably_guard = None
-    connection = connection_of(session)
-    watch.end(connection)
+    unwatched(connection)
     return connection
 
 
 def flush(session: Session) -> None:
     """Write what is pending, before the checkpoint; the transaction must still be the one that began."""
     guard = guard_of(session)
-    if guard is not None and guard.fault is not None:
-        raise guard.fault
+    if guard is not None:
+        guard.verify()
     while (savepoint := session.get_nested_transaction()) is not None:
         savepoint.commit()  # left open; the savepoint around it is about to be released
     session.flush()
@@ -90,16 +94,16 @@ def execute(session: Session, sql: str, params: Sequence[Parameter]) -> list[tup
     try:
         result = connection_of(session).exec_driver_sql(sql, tuple(params))
     except DBAPIError as error:
-        guard = guard_of(session)
-        if guard is not None and sqlstate(error.orig) == ABORTED:
-            raise guard.aborted(error) from error
+        ended = aborted(error)
+        if ended is not None:
+            raise ended from error
         raise
     return [tuple(row) for row in result] if result.returns_rows else []
 
 
-def commit(session: Session, watch: Watch) -> None:
+def commit(session: Session) -> None:
     """Commit, and then tell the session's listeners."""
-    connection = _detach(session, watch)
+    connection = _detach(session)
     try:
         if session.in_transaction():  # otherwise nobody has used it, and its listeners need not hear of it
             session.commit()
@@ -112,9 +116,9 @@ def commit(session: Session, watch: Watch) -> None:
     session.close()
 
 
-def roll_back(session: Session, watch: Watch) -> None:
+def roll_back(session: Session) -> None:
     """Roll back, whatever state session and connection are in, without hiding the error that is on its way."""
-    _undo(_detach(session, watch), session)
+    _undo(_detach(session), session)
 
 
 def _undo(connection: Connection, session: Session) -> None:

@@ -231,12 +231,13 @@ def current_engine() -> CurrentEngine:
     if len(_launched) == 1:
         return _launched[0]
     if _launched:
-        names = ", ".join(sorted(repr(one.name) for one in _launched))
-        raise AmbiguousEngineError(
-            f"several engines are launched in this process ({names}); use `with app.current():`, "
-            "or call the verb on the engine itself"
-        )
+        raise _ambiguous(_launched, "launched")
     raise not_launched()
+
+
+def _ambiguous(engines: list[CurrentEngine], how: str) -> AmbiguousEngineError:
+    names = ", ".join(sorted(repr(one.name) for one in engines))
+    return AmbiguousEngineError(f"several engines are {how} in this process ({names}); use `with app.current():`")
 
 
 def not_launched(name: str | None = None) -> NotLaunchedError:
@@ -258,7 +259,7 @@ def transaction_engine() -> CurrentEngine:
     if len(constructed) == 1:
         return constructed[0]
     if constructed:
-        return current_engine()
+        raise _ambiguous(constructed, "constructed, and none is launched,")
     raise NoAdapterError(
         "a transaction needs an adapter, and no engine is configured in this process; "
         "construct Durably(...) with application_database_url and app_db_client, or with adapters={...}"

@@ -92,6 +92,7 @@ class Launched:
             look_seconds=lease.interval,
             claims=settings.executes == "all",
         )
+        lease.lapsed = self._takeover.stop_lost
 
     def begin(self) -> None:
         """Look for work from now on."""

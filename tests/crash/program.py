@@ -23,7 +23,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import durably
 from durably import Durably, crashpoints, step, transaction, workflow
+from durably.config import sqlite_path
 from durably.errors import WaitTimeoutError, WorkflowNotFoundError
+from durably.sql.gate import file_gate
 from durably_sqlalchemy import SQLAlchemy, async_session, session
 from tests.crash import journal, mutants
 from tests.crash.oracle import ACCOUNTS
@@ -80,11 +82,29 @@ def _note() -> str:
     workflow_id, function_id = durably.workflow_id() or "", durably.step_id() or 0
     token = journal.write(_spec.log, "body", workflow_id, step=function_id, attempt=durably.attempt())
     if function_id == 1 and workflow_id == _spec.stop_in_step:
-        os.kill(os.getpid(), signal.SIGSTOP)
+        _stop(in_transaction=False)
     if function_id == 1 and workflow_id == _spec.hold_in_step and _spec.release is not None:
         while not Path(_spec.release).exists():
             time.sleep(0.005)
     return token
+
+
+def _stop(*, in_transaction: bool) -> None:
+    """SIGSTOP this process, while no other thread of it is writing to an SQLite system database.
+
+    SQLite's lock is the whole file's and outlasts the stop, so that no peer could do anything before the zombie wakes.
+    The signal goes to this very thread: sent to the process, it would let this thread run on for a moment.
+    """
+    colocated = _spec.application_url.rpartition("/")[2] == _spec.system_url.rpartition("/")[2]
+    if not _spec.system_url.startswith("sqlite") or (in_transaction and colocated):
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+        return
+    gate = file_gate(sqlite_path(_spec.system_url))
+    turn = gate.enter()
+    if turn is not None:
+        turn.wait()
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
+    gate.release()
 
 
 # -- blocking ----------------------------------------------------------------------------------------------------
@@ -168,16 +188,15 @@ def run(spec: Spec) -> int:
     global _spec
     _spec = spec
     mutants.apply(spec.mutant)
-    crashpoints.arm(_hook([(spec.kill, signal.SIGKILL), (spec.stop, signal.SIGSTOP)]))
+    crashpoints.arm(_hook())
     if spec.asynchronous:
         return asyncio.run(_run_async(create_async_engine(spec.application_url)))
     return _run(create_engine(spec.application_url))
 
 
-def _hook(faults: Sequence[tuple[Pass | None, signal.Signals]]) -> Callable[[str], None] | None:
-    """Signal this process at each of those passes."""
-    armed = [(fault, sent) for fault, sent in faults if fault is not None]
-    if not armed:
+def _hook() -> Callable[[str], None] | None:
+    """Kill or stop this process at the passes that are asked for."""
+    if _spec.kill is None and _spec.stop is None:
         return None
     mutex = threading.Lock()
     passes: dict[str, int] = {}
@@ -186,9 +205,10 @@ def _hook(faults: Sequence[tuple[Pass | None, signal.Signals]]) -> Callable[[str
         with mutex:
             passes[point] = passes.get(point, 0) + 1
             reached = Pass(point, passes[point])
-        for fault, sent in armed:
-            if fault == reached:
-                os.kill(os.getpid(), sent)
+        if reached == _spec.kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if reached == _spec.stop:
+            _stop(in_transaction=point.startswith("transaction."))
 
     return hook
 
@@ -201,6 +221,10 @@ def _engine(adapter: str, engine: Engine | AsyncEngine) -> Durably:
         executes="none" if _spec.role == "leave" else "all",
         lease_seconds=_spec.lease_seconds,
     )
+
+
+def _is_called(workflow_id: str) -> bool:
+    return _spec.role == "work" and _spec.workflow_ids.index(workflow_id) % 2 == 0
 
 
 def _told(workflow_id: str, value: list[str]) -> None:
@@ -223,9 +247,9 @@ def _run(engine: Engine) -> int:
 
 def _start(workflow_ids: Sequence[str]) -> None:
     """Start every other workflow in the background, and call the others here."""
-    for place, workflow_id in enumerate(workflow_ids):
+    for workflow_id in workflow_ids:
         with durably.workflow_options(workflow_id=workflow_id):
-            if place % 2 and _spec.role == "work":
+            if _is_called(workflow_id):
                 _told(workflow_id, transfer(workflow_id))
             else:
                 durably.start_workflow(transfer, workflow_id)
@@ -250,7 +274,7 @@ async def _run_async(engine: AsyncEngine) -> int:
     try:
         async with _engine("awaited", engine):
             if _spec.role != "recover":
-                await asyncio.gather(*(_start_async(place, one) for place, one in enumerate(_spec.workflow_ids)))
+                await asyncio.gather(*map(_start_async, _spec.workflow_ids))
             if _spec.role == "leave":
                 return DONE
             return await _wait_for_all_async()
@@ -258,9 +282,9 @@ async def _run_async(engine: AsyncEngine) -> int:
         await engine.dispose()
 
 
-async def _start_async(place: int, workflow_id: str) -> None:
+async def _start_async(workflow_id: str) -> None:
     with durably.workflow_options(workflow_id=workflow_id):
-        if place % 2 and _spec.role == "work":
+        if _is_called(workflow_id):
             _told(workflow_id, await transfer_async(workflow_id))
         else:
             await durably.aio.start_workflow(transfer_async, workflow_id)

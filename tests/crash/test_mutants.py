@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from tests.crash.rounds import Crew, Lane, Round
@@ -42,6 +44,6 @@ def test_a_record_before_the_commit_loses(lane: Lane, configuration: Configurati
 
 @BLOCKING
 def test_without_its_fence_a_zombie_gets_through(lane: Lane, configuration: Configuration) -> None:
-    zombie = ZombieRound(lane, lane.builder.site(configuration), mutant="no fence")
-    verdict = zombie.wakes_during_the_step()
+    with contextlib.closing(ZombieRound(lane, lane.builder.site(configuration), mutant="no fence")) as zombie:
+        verdict = zombie.wakes_during_the_step()
     assert verdict.diverged >= 1, verdict

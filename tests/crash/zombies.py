@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.crash import journal
 from tests.crash.oracle import Verdict, opened
-from tests.crash.rounds import FaultDidNotFire, Lane, Round
+from tests.crash.rounds import WORKFLOWS, FaultDidNotFire, Lane, Round
 from tests.crash.sites import Site
 from tests.crash.spec import DONE, Pass, Spec
 from tests.crash.zygote import Ended
@@ -22,11 +22,17 @@ class ZombieRound:
     """One process that stops, and a peer that takes over."""
 
     def __init__(self, lane: Lane, site: Site, mutant: str | None = None) -> None:
-        self.round = Round(lane, site)
+        # A stopped process keeps SQLite's lock of the whole file, so nothing else may be writing when it stops.
+        self.round = Round(lane, site, WORKFLOWS if site.configuration.database == "postgresql" else 1)
         self.lane = lane
         self.spec: Spec = self.round.spec.but(lease_seconds=LEASE_SECONDS, mutant=mutant)
         #: The workflow in whose first step the zombie stops.
         self.workflow_id = self.round.workflow_ids[0]
+
+    def close(self) -> None:
+        """End what still runs or is stopped: locks outlast a stop."""
+        self.lane.zygote.abandon()
+        self.lane.peer.abandon()
 
     # -- the three ways ------------------------------------------------------------------------------------------
 
@@ -38,7 +44,10 @@ class ZombieRound:
         self.wakes()
         recorded = self.recorded_by()
         if recorded != peer.pid:
-            raise AssertionError(f"{self.round}: the step's checkpoint is process {recorded}'s, not the peer's")
+            raise AssertionError(
+                f"{self.round}: the step's checkpoint is process {recorded}'s, not the peer's {peer.pid}: "
+                f"{journal.read(self.round.log)}"
+            )
         return self.round.verdict(serial=False)
 
     def wakes_during_the_step(self) -> Verdict:

@@ -14,6 +14,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,9 @@ class Zygote:
             text=True,
             cwd=REPOSITORY,
         )
+        #: The process that was begun and has not ended, and whether it is stopped.
+        self._child: int | None = None
+        self._stopped = False
 
     def run(self, spec: Spec, *, kill_after: float | None = None) -> Ended:
         """Fork a process, wait until it ends or stops. ``kill_after``: seconds after which to SIGKILL it."""
@@ -78,18 +82,40 @@ class Zygote:
 
     def begin(self, spec: Spec, *, kill_after: float | None = None) -> None:
         """Fork a process; ``ended`` waits for it."""
+        assert self._child is None, "a zygote runs one process at a time"
         self._send({"run": spec.to_json(), "kill_after": kill_after, "seconds": spec.wait_seconds + 15})
+        self._child = int(self._line())
 
     def resume(self, seconds: float = 45.0) -> None:
         """Let the stopped process go on (SIGCONT); ``ended`` waits for it."""
-        self._send({"resume": True, "seconds": seconds})
+        self._stopped = False
+        self._send({"signal": int(signal.SIGCONT), "seconds": seconds})
 
     def ended(self) -> Ended:
         """Wait until the process ends or stops."""
+        ended = Ended(*json.loads(self._line()))
+        self._stopped = ended.stopped
+        if not ended.stopped:
+            self._child = None
+        return ended
+
+    def abandon(self) -> None:
+        """End the process that runs or is stopped, if there is one."""
+        if self._child is None:
+            return
+        if self._stopped:
+            self._send({"signal": int(signal.SIGKILL), "seconds": 45.0})
+        else:
+            # Only the zygote knows whether the id is still its child's.
+            self._process.send_signal(signal.SIGUSR1)
+        while self._child is not None:
+            self.ended()
+
+    def _line(self) -> str:
         line = _pipe(self._process.stdout).readline()
         if not line:
             raise RuntimeError(f"the zygote has ended with {self._process.wait()}")
-        return Ended(*json.loads(line))
+        return line
 
     def _send(self, request: dict[str, object]) -> None:
         pipe = _pipe(self._process.stdin)
@@ -98,6 +124,7 @@ class Zygote:
 
     def close(self) -> None:
         """End it, with what it runs."""
+        self.abandon()
         _pipe(self._process.stdin).close()
         self._process.wait()
         _pipe(self._process.stdout).close()
@@ -127,20 +154,16 @@ def main() -> None:
     pid = 0
     for line in sys.stdin:
         request = json.loads(line)
+        delay = request.get("kill_after")
         if "run" in request:
             pid = os.fork()
             if pid == 0:
                 _be(Spec.from_json(request["run"]))
-            delay = request["kill_after"]
+            print(pid, flush=True)
         else:
-            os.kill(pid, signal.SIGCONT)
-            delay = None
+            os.kill(pid, request["signal"])
         ended = _wait(pid, request["seconds"] if delay is None else delay, meant=delay is not None)
         print(json.dumps(ended), flush=True)
-    if pid:
-        with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            if os.waitpid(pid, os.WNOHANG) == (0, 0):
-                os.kill(pid, signal.SIGKILL)
 
 
 def preload() -> None:
@@ -170,19 +193,20 @@ def _be(spec: Spec) -> None:
 
 
 def _wait(pid: int, seconds: float, *, meant: bool) -> Ended:
-    """Wait until the child ends or stops, and kill it when the time is up."""
-    import time
-
-    began, alarmed = time.monotonic(), False
+    """Wait until the child ends or stops; kill it when the time is up, or on SIGUSR1."""
+    began, alarmed, waiting = time.monotonic(), False, True
 
     def kill(signal_number: int, frame: object) -> None:
         nonlocal alarmed
-        alarmed = True
-        os.kill(pid, signal.SIGKILL)
+        if waiting:
+            alarmed = True
+            os.kill(pid, signal.SIGKILL)
 
     signal.signal(signal.SIGALRM, kill)
+    signal.signal(signal.SIGUSR1, kill)
     with _timer(seconds):
         _, status = os.waitpid(pid, os.WUNTRACED)
+        waiting = False
     took = time.monotonic() - began
     if os.WIFSTOPPED(status):
         return Ended(pid, True, 0, took, False)

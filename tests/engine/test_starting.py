@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextvars import ContextVar
 
 import pytest
 
@@ -92,6 +93,32 @@ def test_both_kinds_start_from_both_kinds_of_code(system_url: str) -> None:
     with Durably("start", system_database_url=system_url):
         handles = [durably.start_workflow(plain, 1), durably.start_workflow(later, 2)]
         assert [handle.get_result(timeout_seconds=30) for handle in handles] == [2, 3]
+    asyncio.run(main())
+
+
+def test_what_runs_in_the_background_inherits_nothing(system_url: str) -> None:
+    """A recovery would have nothing to inherit."""
+    request: ContextVar[str] = ContextVar("request", default="none")
+
+    @workflow
+    def plain() -> str:
+        return request.get()
+
+    @workflow
+    async def later() -> str:
+        return request.get()
+
+    async def main() -> None:
+        async with Durably("start", system_database_url=system_url):
+            handles = [await durably.aio.start_workflow(plain), await durably.aio.start_workflow(later)]
+            assert [await handle.get_result(timeout_seconds=30) for handle in handles] == ["none", "none"]
+            assert await later() == "mine"
+
+    request.set("mine")
+    with Durably("start", system_database_url=system_url):
+        handles = [durably.start_workflow(plain), durably.start_workflow(later)]
+        assert [handle.get_result(timeout_seconds=30) for handle in handles] == ["none", "none"]
+        assert plain() == "mine"
     asyncio.run(main())
 
 

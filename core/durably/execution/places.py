@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import queue
 import threading
@@ -75,7 +76,8 @@ class Loop:
     def submit(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Run a coroutine as a task of the loop; from any thread."""
         loop = self._running()
-        loop.call_soon_threadsafe(self._spawn, coroutine)
+        # In a context of its own, as on a thread: neither its caller's transaction nor anything else is inherited.
+        loop.call_soon_threadsafe(self._spawn, coroutine, context=contextvars.Context())
 
     def _spawn(self, coroutine: Callable[[], Coroutine[Any, Any, None]]) -> None:
         import asyncio

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import threading
+from collections.abc import Callable
 
 from durably.clock import Clock
 from durably.drive import Promise
@@ -34,6 +35,8 @@ class LeaseKeeper:
         self._seconds = lease_seconds
         self._connection = ledger.backend.connection()
         self._limit = 0.0
+        #: Told what this executor still holds, and when it began to look, before a lease that had run out counts again.
+        self.lapsed: Callable[[set[str], float], None] | None = None
         self._renewed: Promise[None] = Promise()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -86,12 +89,20 @@ class LeaseKeeper:
                 delay = min(self.interval, 1.0)
                 log.warning("could not renew the lease of executor %s (%s)", self._claimant.executor_id, error)
 
-    def _renew(self, work: object) -> None:
+    def _renew(self, work: Callable[[Session], None]) -> None:
         began = self._clock.monotonic()
-        self._connection.change(work)  # type: ignore[arg-type]
+        late = self._limit != 0.0 and began > self._limit
+        held = self._connection.change(lambda session: self._renewed_by(work, session, look=late))
+        if late and self.lapsed is not None:
+            # Others may have taken over meanwhile; no body may begin before the runs know which of them are lost.
+            self.lapsed(held, began)
         self._limit = began + self._seconds
         renewed, self._renewed = self._renewed, Promise()
         renewed.set_result(None)
+
+    def _renewed_by(self, work: Callable[[Session], None], session: Session, *, look: bool) -> set[str]:
+        work(session)
+        return {workflow_id for workflow_id, _ in queries.held(session, self._claimant.executor_id)} if look else set()
 
     def _register(self, session: Session) -> None:
         queries.register_executor(

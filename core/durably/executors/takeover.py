@@ -127,18 +127,21 @@ class Takeover:
         names = {name for name in registry.names() if (found := registry.find(name)) and found.kind == "workflow"}
         return self._claimant._replace(names=tuple(sorted(names)))
 
+    def stop_lost(self, held: set[str], began: float) -> None:
+        """Stop what runs here since before ``began`` and is not among ``held``, read from the database after that."""
+        for run in self._services.active.runs():
+            if run.workflow_id not in held and run.held_since is not None and run.held_since < began:
+                run.stop("another executor took it over, or it was cancelled")
+
     def _reconcile(self) -> None:
         """Compare what the database says this executor holds with what it runs."""
         began = self._clock.monotonic()
         executor_id = self._claimant.executor_id
-        running = {run.workflow_id: run for run in self._services.active.runs()}
         held = {
             workflow_id
             for workflow_id, _ in drive(self._services.ledger.read(lambda session: queries.held(session, executor_id)))
         }
-        for workflow_id, run in running.items():
-            if workflow_id not in held and run.held_since is not None and run.held_since < began:
-                run.stop("another executor took it over, or it was cancelled")
+        self.stop_lost(held, began)
         # A row may be written and not yet counted as running, or the reverse; what is so at two looks is an orphan:
         # a claim whose answer was lost, or an execution that was interrupted.
         idle = {workflow_id for workflow_id in held if self._services.active.get(workflow_id) is None}

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
+from weakref import WeakSet
 
 from durably.drive import drive
 from durably.errors import ConfigurationError
@@ -54,6 +56,8 @@ class SqliteConnection:
         self._backend = backend
         self._raw: sqlite3.Connection | None = None
         self._mutex = threading.Lock()
+        with _forking:
+            _connections.add(self)
 
     def change(self, work: Callable[[SqliteSession], T]) -> T:
         drive(_pass(self._backend.gate))
@@ -87,9 +91,46 @@ class SqliteConnection:
 
     def close(self) -> None:
         with self._mutex:
-            if self._raw is not None:
-                self._raw.close()
-                self._raw = None
+            self._drop()
+
+    def _drop(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+            self._raw = None
+
+    # SQLite keeps its locks of a file in the process's memory, which a forked child would take for its own: it could
+    # meet a writer that never ends, or none where there is one. So nothing is open while the process forks.
+
+    def before_fork(self) -> None:
+        """Close, as soon as nobody uses it, and let nobody open it."""
+        self._mutex.acquire()
+        self._drop()
+
+    def after_fork(self) -> None:
+        """Let it be used again; the next use opens it."""
+        self._mutex.release()
+
+
+_connections: WeakSet[SqliteConnection] = WeakSet()
+_held: list[SqliteConnection] = []
+_forking = threading.Lock()
+
+
+def _before_fork() -> None:
+    _forking.acquire()
+    for connection in list(_connections):
+        connection.before_fork()
+        _held.append(connection)
+
+
+def _after_fork() -> None:
+    while _held:
+        _held.pop().after_fork()
+    _forking.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)
 
 
 async def _pass(gate: Gate) -> None:
