@@ -94,7 +94,9 @@ class Declaration:
         if not parent or parent.endswith("<locals>"):
             return None
         first = next(iter(inspect.signature(self.function).parameters), "")
-        return cast("Literal['self', 'cls']", first) if first in ("self", "cls") else None
+        if first == "self":
+            return "self"
+        return "cls" if first == "cls" else None
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name!r}"

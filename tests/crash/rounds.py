@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 from random import Random
 from uuid import uuid4
 
 from tests.crash import journal, oracle
+from tests.crash.figures import SEED, Tally
 from tests.crash.oracle import Verdict
 from tests.crash.sites import Builder, Configuration, Site
 from tests.crash.spec import DONE, STUCK, Pass, Spec
@@ -48,45 +48,6 @@ def points(configuration: Configuration) -> list[str]:
 
 class FaultDidNotFire(AssertionError):
     """A process was to die and did not: the round proves nothing."""
-
-
-@dataclass
-class Tally:
-    """The sum of many rounds."""
-
-    what: str
-    seed: str
-    kills: int = 0
-    rounds: int = 0
-    verdict: Verdict = field(default_factory=Verdict)
-    seconds: float = 0.0
-    slowest: float = 0.0
-
-    def add(self, kills: int, verdict: Verdict, seconds: float) -> None:
-        """Count one round."""
-        self.rounds += 1
-        self.kills += kills
-        self.verdict.add(verdict)
-        self.slowest = max(self.slowest, seconds)
-
-    def merge(self, other: Tally) -> None:
-        """Count another tally's rounds among these."""
-        self.kills += other.kills
-        self.rounds += other.rounds
-        self.verdict.add(other.verdict)
-        self.seconds += other.seconds
-        self.slowest = max(self.slowest, other.slowest)
-
-    def line(self) -> str:
-        """What is printed."""
-        found = self.verdict
-        bound = f"{3 / self.rounds:.2%}" if self.rounds and not found.violations else "-"
-        return (
-            f"{self.what:<54} kills {self.kills:>5}  workflows {found.workflows:>6}  lost {found.lost}  "
-            f"doubled {found.doubled}  stuck {found.stuck}  out of order {found.out_of_order}  rerun {found.rerun}  "
-            f"diverged {found.diverged}  unbalanced {found.unbalanced}  95% bound {bound:>6}  "
-            f"{self.seconds:6.1f} s (slowest round {self.slowest:.2f} s)  seed {self.seed}"
-        )
 
 
 class Lane:
@@ -208,11 +169,11 @@ class Crew:
     def __init__(self, builder: Builder, size: int) -> None:
         self.lanes = [Lane(builder) for _ in range(size)]
 
-    def run(self, what: str, seed: str, count: int, one: Callable[[Lane, Random], tuple[int, Verdict]]) -> Tally:
+    def run(self, what: str, count: int, one: Callable[[Lane, Random], tuple[int, Verdict]]) -> Tally:
         """``count`` rounds, spread over the lanes. Each has a random generator of its own, made from the seed."""
         from concurrent.futures import ThreadPoolExecutor
 
-        tally = Tally(what, seed)
+        tally = Tally(what)
         free: SimpleQueue[Lane] = SimpleQueue()
         for lane in self.lanes:
             free.put(lane)
@@ -220,7 +181,7 @@ class Crew:
         def work(number: int) -> tuple[int, Verdict, float]:
             lane, began = free.get(), time.monotonic()
             try:
-                return (*one(lane, Random(f"{seed}/{what}/{number}")), time.monotonic() - began)  # noqa: S311
+                return (*one(lane, Random(f"{SEED}/{what}/{number}")), time.monotonic() - began)  # noqa: S311
             finally:
                 free.put(lane)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from durably.crashpoints import POINTS
-from tests.crash.conftest import KILLS, SEED, report
-from tests.crash.rounds import CLAIMS, ONLY_APART, PASSES, Crew, crash_at, points
+from tests.crash.figures import KILLS, report
+from tests.crash.rounds import CLAIMS, ONLY_APART, PASSES, Crew, FaultDidNotFire, Round, crash_at, points
 from tests.crash.sites import CONFIGURATIONS, Configuration
+from tests.crash.spec import Pass
 
 MATRIX = [
     pytest.param(configuration, point, id=f"{configuration}-{point}")
@@ -20,9 +21,16 @@ MATRIX = [
 def test_nothing_is_lost_or_doubled(crew: Crew, configuration: Configuration, point: str) -> None:
     what = f"{configuration}, {point}"
     count = configuration.share_of(KILLS)
-    tally = report(crew.run(what, SEED, count, lambda lane, random: crash_at(lane, configuration, point, random)))
-    print(f"\n{tally.line()}", end="")
+    tally = report(crew.run(what, count, lambda lane, random: crash_at(lane, configuration, point, random)))
     assert not tally.verdict.violations, "\n".join(tally.verdict.findings)
+
+
+@pytest.mark.parametrize("point", ONLY_APART)
+@pytest.mark.parametrize("configuration", [one for one in CONFIGURATIONS if one.colocated], ids=str)
+def test_a_colocated_transaction_has_no_echo(crew: Crew, configuration: Configuration, point: str) -> None:
+    round_ = Round(crew.lanes[0], crew.lanes[0].site(configuration))
+    with pytest.raises(FaultDidNotFire):
+        round_.killed(round_.spec.but(kill=Pass(point)))
 
 
 def test_every_point_is_in_the_matrix() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.conftest import SEED, report
+from tests.crash.figures import Tally, report
 from tests.crash.oracle import Verdict
-from tests.crash.rounds import Crew, Round, Tally
+from tests.crash.rounds import Crew, Round
 from tests.crash.sites import CONFIGURATIONS, Configuration
 from tests.crash.spec import DONE, Pass
 
@@ -14,7 +14,7 @@ from tests.crash.spec import DONE, Pass
 @pytest.mark.parametrize("configuration", CONFIGURATIONS[::3], ids=str)
 def test_a_migration_is_whole_or_not_there(crew: Crew, configuration: Configuration) -> None:
     lane, nth = crew.lanes[0], 0
-    tally = report(Tally(f"{configuration}, migration.statement", SEED))
+    tally = Tally(f"{configuration}, migration.statement")
     while True:
         nth += 1
         round_ = Round(lane, lane.builder.site(configuration))
@@ -27,5 +27,5 @@ def test_a_migration_is_whole_or_not_there(crew: Crew, configuration: Configurat
         verdict: Verdict = round_.verdict()
         tally.add(1, verdict, ended.seconds)
         assert not verdict.violations, "\n".join(verdict.findings)
-    print(f"\n{tally.line()}", end="")
+    report(tally)
     assert tally.kills >= 5

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from tests.crash.conftest import KILLS, SEED, report
+from tests.crash.figures import KILLS, report
 from tests.crash.oracle import Verdict
 from tests.crash.rounds import Crew, Lane
 from tests.crash.sites import CONFIGURATIONS, Configuration
@@ -22,6 +22,10 @@ def after_the_end(zombie: ZombieRound, random: Random) -> Verdict:
     return zombie.wakes_after_the_end()
 
 
+def before_the_first_step(zombie: ZombieRound, random: Random) -> Verdict:
+    return zombie.wakes_before_the_first_step()
+
+
 def during_the_step(zombie: ZombieRound, random: Random) -> Verdict:
     return zombie.wakes_during_the_step()
 
@@ -30,7 +34,7 @@ def before_its_commit(zombie: ZombieRound, random: Random) -> Verdict:
     return zombie.stops_before_its_commit(random.randint(1, 2))
 
 
-@pytest.mark.parametrize("way", [after_the_end, during_the_step, before_its_commit])
+@pytest.mark.parametrize("way", [after_the_end, before_the_first_step, during_the_step, before_its_commit])
 @pytest.mark.parametrize("configuration", [one for one in CONFIGURATIONS if not one.asynchronous], ids=str)
 def test_a_zombie_changes_nothing(
     crew: Crew, configuration: Configuration, way: Callable[[ZombieRound, Random], Verdict]
@@ -39,6 +43,5 @@ def test_a_zombie_changes_nothing(
         with contextlib.closing(ZombieRound(lane, lane.site(configuration))) as zombie:
             return 0, way(zombie, random)
 
-    tally = report(crew.run(f"{configuration}, zombie {way.__name__}", SEED, ROUNDS, one))
-    print(f"\n{tally.line()}", end="")
+    tally = report(crew.run(f"{configuration}, zombie {way.__name__}", ROUNDS, one))
     assert not tally.verdict.violations, "\n".join(tally.verdict.findings)

@@ -34,7 +34,7 @@ class ZombieRound:
         self.lane.zygote.abandon()
         self.lane.peer.abandon()
 
-    # -- the three ways ------------------------------------------------------------------------------------------
+    # -- the ways ------------------------------------------------------------------------------------------
 
     def wakes_after_the_end(self) -> Verdict:
         """It stops in a step's body; the peer takes over and ends the workflows; then it wakes."""
@@ -48,6 +48,14 @@ class ZombieRound:
                 f"{self.round}: the step's checkpoint is process {recorded}'s, not the peer's {peer.pid}: "
                 f"{journal.read(self.round.log)}"
             )
+        return self.round.verdict(serial=False)
+
+    def wakes_before_the_first_step(self) -> Verdict:
+        """It stops when its workflow's row is written; the peer ends the workflows; the zombie must run nothing."""
+        self.stops(self.spec.but(stop=Pass("workflow_row.after")))
+        self.peer_begins()
+        self.peer_ends()
+        self.wakes()
         return self.round.verdict(serial=False)
 
     def wakes_during_the_step(self) -> Verdict:

@@ -19,15 +19,13 @@ Decorator = Callable[..., Any]
 
 @pytest.mark.parametrize("decorator", DECORATORS)
 def test_bare_and_called_declare_the_same(decorator: Decorator) -> None:
-    @decorator
     def bare(amount: int) -> int:
         return amount
 
-    @decorator()
     def called(amount: int) -> int:
         return amount
 
-    for function in (bare, called):
+    for function in (decorator(bare), decorator()(called)):
         declaration = declaration_of(function)
         assert declaration is not None
         assert declaration.kind == decorator.__name__
@@ -113,7 +111,7 @@ def test_a_generator_is_refused(decorator: Decorator) -> None:
         yield 1
 
     for function in (numbers, numbers_later):
-        with pytest.raises(DeclarationError, match="generator .*numbers.*; return a list"):
+        with pytest.raises(DeclarationError, match=r"generator .*numbers.*; return a list"):
             decorator(function)
 
 

@@ -105,7 +105,7 @@ def test_the_row_names_class_and_instance(app: Durably) -> None:
 
 def test_the_built_in_decorators_may_be_below() -> None:
     class Sender:
-        @step(name="above-classmethod")  # type: ignore[type-var]
+        @step(name="above-classmethod")
         @classmethod
         def of_class(cls, to: str) -> str:
             return f"{cls.__name__}:{to}"
@@ -115,22 +115,21 @@ def test_the_built_in_decorators_may_be_below() -> None:
         def of_none(to: str) -> str:
             return f"static:{to}"
 
-    assert Sender.of_class("x") == Sender().of_class("x") == "Sender:x"  # type: ignore[operator]
+    assert Sender.of_class("x") == Sender().of_class("x") == "Sender:x"
     assert Sender.of_none("x") == Sender().of_none("x") == "static:x"
-    assert registry.find("above-classmethod") is declaration_of(Sender.of_class)  # type: ignore[arg-type]
+    assert registry.find("above-classmethod") is declaration_of(Sender.of_class)
     assert registry.find("above-staticmethod") is declaration_of(Sender.of_none)
 
 
 def test_another_executor_runs_it_on_its_own_instance(system_url: str) -> None:
     configured("mailer-eu", EU)
     with Durably("methods", system_database_url=system_url, executes="none"):
-        handles = [
-            durably.start_workflow(EU.campaign, "x"),
-            durably.start_workflow(EU.campaign_later, "x"),
-            durably.start_workflow(Texter.campaign_of_class, "x"),
-            durably.start_workflow(Mailer.campaign_of_none, "x"),
+        ids = [
+            durably.start_workflow(EU.campaign, "x").workflow_id,
+            durably.start_workflow(EU.campaign_later, "x").workflow_id,
+            durably.start_workflow(Texter.campaign_of_class, "x").workflow_id,
+            durably.start_workflow(Mailer.campaign_of_none, "x").workflow_id,
         ]
-        ids = [handle.workflow_id for handle in handles]
     with Durably("methods", system_database_url=system_url):
         results = [durably.get_result(one, timeout_seconds=30) for one in ids]
     assert results == [["eu:x", "Mailer:x", "static:x"], "eu:x", "Texter:x", "static:x"]

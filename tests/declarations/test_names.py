@@ -1,4 +1,4 @@
-"""The registered name is what rows carry: ``module.qualname`` or ``name=``, one place per name, aliases for old ones."""
+"""The registered name is what rows carry: ``module.qualname`` or ``name=``; one place each; aliases for old ones."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ import durably
 from durably import DurablyError, errors
 from durably.serialization import Serialization
 
-CLASSES = {
-    name: one for name, one in vars(errors).items() if inspect.isclass(one) and one.__module__ == errors.__name__
+CLASSES: dict[str, type[DurablyError]] = {
+    name: one for name, one in vars(errors).items() if inspect.isclass(one) and issubclass(one, DurablyError)
 }
 
 

@@ -49,7 +49,7 @@ def forked(body):
 app = Durably("fork", system_database_url=sys.argv[1])
 
 def not_launched():
-    for verb in (flow, lambda: durably.start_workflow(flow), lambda: durably.get_result("x"), lambda: handle.get_result()):
+    for verb in (flow, lambda: durably.start_workflow(flow), lambda: durably.get_result("x"), handle.get_result):
         try:
             verb()
         except NotLaunchedError as error:
@@ -102,7 +102,7 @@ def test_a_forked_child_launches_its_own(tmp_path: Path, system_url: str) -> Non
     assert (run.returncode, run.stdout) == (0, "fine\n"), run.stderr
 
 
-PRELOAD = '''
+PRELOAD = """
 import os, sys
 import durably
 from durably import Durably, workflow
@@ -121,7 +121,7 @@ for _ in range(3):
         os._exit(0 if fine else 1)
     children.append(child)
 print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])
-'''
+"""
 
 
 def test_what_is_only_constructed_may_be_forked(tmp_path: Path, system_url: str) -> None:

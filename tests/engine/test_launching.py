@@ -109,18 +109,16 @@ def test_many_threads_launch_one_engine_once(system_url: str) -> None:
 
 def test_an_engine_is_launched_again_after_shutdown(system_url: str) -> None:
     app = Durably("shop", system_database_url=system_url)
-    ids = []
+    handles = []
     for _ in range(3):
         app.launch()
-        handle = durably.start_workflow(plain)
-        ids.append(handle.workflow_id)
-        handle.get_result(timeout_seconds=30)
+        handles.append(durably.start_workflow(plain))
+        handles[-1].get_result(timeout_seconds=30)
         app.shutdown()
         app.shutdown()  # harmless
     with app:
-        assert [durably.get_result(one) for one in ids] == ids
         # A handle is the engine's, whichever of its launches it is from.
-        assert handle.get_result() == handle.workflow_id
+        assert [one.get_result() for one in handles] == [one.workflow_id for one in handles]
 
 
 def test_a_launch_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:

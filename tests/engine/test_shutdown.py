@@ -78,7 +78,11 @@ def test_what_executes_may_go_on_using_its_engine(system_url: str) -> None:
         found = durably.workflow_id()
         assert found is not None
         started = [durably.start_workflow(child), durably.start_workflow(child_later)]
-        return [child(), *(one.get_result(timeout_seconds=30) for one in started), str(durably.get_workflow_status(found).status)]
+        return [
+            child(),
+            *(one.get_result(timeout_seconds=30) for one in started),
+            str(durably.get_workflow_status(found).status),
+        ]
 
     app = Durably("shutdown", system_database_url=system_url)
     app.launch()
@@ -145,7 +149,8 @@ def test_what_does_not_end_in_time_is_handed_back(system_url: str, kind: str) ->
         with app.current(), durably.workflow_options(workflow_id="w"):
             if kind == "call":
                 return flow()
-            return durably.start_workflow(flow if kind == "start" else flow_later).get_result()
+            handle = durably.start_workflow(flow) if kind == "start" else durably.start_workflow(flow_later)
+            return handle.get_result()
 
     app = Durably("shutdown", system_database_url=system_url)
     app.launch()

@@ -194,7 +194,9 @@ def test_an_argument_that_cannot_be_stored_is_refused_at_the_call(system_url: st
         for call in (flow, lambda thing: durably.start_workflow(flow, thing)):
             with (
                 durably.workflow_options(workflow_id="bad"),
-                pytest.raises(SerializationError, match=r"arguments of workflow .*flow' with workflow id 'bad'") as caught,
+                pytest.raises(
+                    SerializationError, match=r"arguments of workflow .*flow' with workflow id 'bad'"
+                ) as caught,
             ):
                 call(threading.Lock())
             assert "args" in caught.value.path  # type: ignore[attr-defined]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,7 +31,7 @@ class Bodies:
             return self.counts[what]
 
 
-def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+def at_once(calls: Sequence[Callable[[], Any]]) -> list[Any]:
     """The results of ``calls``, each made on a thread of its own, as much at the same time as can be."""
     barrier = threading.Barrier(len(calls))
 
@@ -73,7 +74,7 @@ def test_the_second_start_gets_the_first_ones_error(system_url: str) -> None:
 
     with Durably("ids", system_database_url=system_url):
         for amount in (1, 2):
-            with durably.workflow_options(workflow_id="order-1"), pytest.raises(ValueError) as caught:
+            with durably.workflow_options(workflow_id="order-1"), pytest.raises(ValueError, match="no") as caught:
                 flow(amount)
             assert caught.value.args == ("no", 1)
     assert bodies.counts == {"flow": 1}
@@ -101,7 +102,7 @@ def test_many_threads_start_one_id(system_url: str, start: str) -> None:
 
     with Durably("ids", system_database_url=system_url):
         for order in ("a", "b", "c", "d"):
-            results = at_once([lambda n=thread, o=order: call(o, n) for thread in range(THREADS)])
+            results = at_once([partial(call, order, thread) for thread in range(THREADS)])
             assert len(set(results)) == 1
     assert bodies.counts == {"flow": 4, "charge": 4}
 
@@ -126,9 +127,7 @@ def test_two_executors_start_one_id(system_url: str) -> None:
     first, second = (Durably("ids", system_database_url=system_url) for _ in range(2))
     with first, second:
         for order in ("a", "b", "c", "d", "e"):
-            calls = [
-                lambda app=app, o=order, n=n: call(app, o, n % 2 == 0) for n in range(4) for app in (first, second)
-            ]
+            calls = [partial(call, app, order, start) for start in (True, False) * 2 for app in (first, second)]
             results = at_once(calls)
             assert len(set(results)) == 1
     assert bodies.counts == {"flow": 5, "charge": 5}
@@ -241,7 +240,7 @@ def test_ids_are_told_apart_to_the_last_character(system_url: str) -> None:
 @pytest.mark.parametrize("given", ["", " ", "\t", "a\n", "a\0b", "\ud800", "x" * 256, "a\u200b"], ids=repr)
 def test_an_id_must_be_usable(given: str) -> None:
     with (
-        pytest.raises(ConfigurationError, match="workflow id .* is not usable"),
+        pytest.raises(ConfigurationError, match=r"workflow id .* is not usable"),
         durably.workflow_options(workflow_id=given),
     ):
         raise AssertionError("the block must not begin")
@@ -250,7 +249,7 @@ def test_an_id_must_be_usable(given: str) -> None:
 @pytest.mark.parametrize("given", [5, b"order-1"], ids=repr)
 def test_an_id_is_text(given: Any) -> None:
     with (
-        pytest.raises(ConfigurationError, match="workflow id .* is not usable"),
+        pytest.raises(ConfigurationError, match=r"workflow id .* is not usable"),
         durably.workflow_options(workflow_id=given),
     ):
         raise AssertionError("the block must not begin")

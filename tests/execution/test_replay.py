@@ -262,7 +262,9 @@ def test_another_path_is_an_error_that_names_both_steps(system_url: str, journal
         with durably.workflow_options(workflow_id="w"):
             return durably.start_workflow(flow)
 
-    with pytest.raises(NonDeterminismError, match=r"'w' took another path.*function id 2.*'right', but 'left'") as caught:
+    with pytest.raises(
+        NonDeterminismError, match=r"'w' took another path.*function id 2.*'right', but 'left'"
+    ) as caught:
         journal.two_lives(system_url, start)
     error: Any = caught.value
     assert (error.workflow_id, error.function_id, error.recorded, error.called) == ("w", 2, "left", "right")

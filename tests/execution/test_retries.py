@@ -38,7 +38,9 @@ def engine(system_url: str, clock: SteppingClock) -> Durably:
     return Durably("retries", system_database_url=system_url, clock=clock, lease_seconds=1e6)
 
 
-def run(system_url: str, clock: SteppingClock, body: Callable[[], Any], asynchronous: bool = False, **options: Any) -> Any:
+def run(
+    system_url: str, clock: SteppingClock, body: Callable[[], Any], asynchronous: bool = False, **options: Any
+) -> Any:
     """What a workflow of one step returns."""
 
     @step(name="flaky", **options)
@@ -74,7 +76,12 @@ def test_it_runs_until_it_succeeds(system_url: str, clock: SteppingClock, asynch
 
 
 def test_waits_grow_up_to_a_bound_with_up_to_a_half_taken_off(system_url: str, clock: SteppingClock) -> None:
-    options = {"max_attempts": 8, "interval_seconds": 3.0, "backoff_rate": 2.0, "max_interval_seconds": 40.0}
+    options: dict[str, Any] = {
+        "max_attempts": 8,
+        "interval_seconds": 3.0,
+        "backoff_rate": 2.0,
+        "max_interval_seconds": 40.0,
+    }
     run(system_url, clock, Flaky(7), **options)
     full = [3.0, 6.0, 12.0, 24.0, 40.0, 40.0, 40.0]
     assert all(most / 2 <= slept <= most for slept, most in zip(clock.sleeps, full, strict=True))
@@ -130,7 +137,12 @@ def test_should_retry_has_a_say(system_url: str, clock: SteppingClock) -> None:
 
 def test_no_attempt_begins_after_the_time_is_up(system_url: str, clock: SteppingClock) -> None:
     body = Flaky(99)
-    options = {"max_attempts": 100, "interval_seconds": 10.0, "backoff_rate": 1.0, "timeout_seconds": 60.0}
+    options: dict[str, Any] = {
+        "max_attempts": 100,
+        "interval_seconds": 10.0,
+        "backoff_rate": 1.0,
+        "timeout_seconds": 60.0,
+    }
     with pytest.raises(StepAttemptsExceededError, match=r"60\.0 s were up"):
         run(system_url, clock, body, **options)
     assert 6 <= len(body.attempts) <= 13
@@ -150,9 +162,7 @@ def test_a_value_that_cannot_be_stored_is_not_tried_again(system_url: str, clock
 
 
 @pytest.mark.parametrize("signal", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_an_interruption_is_no_failure(
-    system_url: str, clock: SteppingClock, signal: type[BaseException]
-) -> None:
+def test_an_interruption_is_no_failure(system_url: str, clock: SteppingClock, signal: type[BaseException]) -> None:
     body = Flaky(9, lambda _: signal("stop"))
     with pytest.raises(signal):
         run(system_url, clock, body, max_attempts=5)

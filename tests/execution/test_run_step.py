@@ -69,18 +69,17 @@ def test_a_plain_workflow_runs_anything(system_url: str) -> None:
             durably.run_step(functools.partial(fetch, base="partial"), "g"),
         ]
 
-    with Durably("inline", system_database_url=system_url):
-        with durably.workflow_options(workflow_id="f"):
-            assert flow() == [
-                "plain/a#1",
-                "kwargs/b#2",
-                "plain/c#3",
-                "lambda#4",
-                "method/d#5",
-                "method/e#6",
-                "declared/f#7",
-                "partial/g#8",
-            ]
+    with Durably("inline", system_database_url=system_url), durably.workflow_options(workflow_id="f"):
+        assert flow() == [
+            "plain/a#1",
+            "kwargs/b#2",
+            "plain/c#3",
+            "lambda#4",
+            "method/d#5",
+            "method/e#6",
+            "declared/f#7",
+            "partial/g#8",
+        ]
     assert [name.removeprefix(f"{__name__}.") for name in checkpoints(system_url, "f")] == [
         "fetch",
         "fetch",
@@ -321,7 +320,7 @@ def test_a_workflow_is_not_a_step(system_url: str) -> None:
 
 def test_options_without_a_function_are_refused() -> None:
     wrong: list[Callable[[], Any]] = [
-        lambda: durably.run_step(StepOptions()),
+        lambda: durably.run_step(StepOptions()),  # type: ignore[call-overload]
         lambda: durably.run_step(StepOptions(), "fetch"),  # type: ignore[call-overload]
     ]
     for call in wrong:

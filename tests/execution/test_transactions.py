@@ -55,7 +55,9 @@ def constructed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_any_engine_it_says_what_to_construct() -> None:
-    with pytest.raises(NoAdapterError, match=r"construct Durably\(\.\.\.\) with application_database_url and app_db_client"):
+    with pytest.raises(
+        NoAdapterError, match=r"construct Durably\(\.\.\.\) with application_database_url and app_db_client"
+    ):
         reserve("widget")
 
 

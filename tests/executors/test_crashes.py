@@ -10,7 +10,7 @@ import pytest
 
 from tests.executors.programs import Program
 
-TEXT = '''
+TEXT = """
 import asyncio, os, sys
 import durably
 from durably import Durably, crashpoints, step, workflow
@@ -55,7 +55,7 @@ def main(url, point, nth, *names):
 
 if __name__ == "__main__":
     main(*sys.argv[1:])
-'''
+"""
 
 #: Where to die, and at which pass; tests/crash has the whole matrix, with transactions.
 CRASHES = [

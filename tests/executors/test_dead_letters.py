@@ -95,7 +95,8 @@ def test_progress_starts_the_count_anew(system_url: str) -> None:
     held_with(system_url, LIMIT)
     rows(
         system_url,
-        "INSERT INTO durably.operation_outputs (workflow_uuid, branch, function_id, function_name, output, serialization)"
+        "INSERT INTO durably.operation_outputs"
+        " (workflow_uuid, branch, function_id, function_name, output, serialization)"
         " VALUES ('w', '', 1, 'one', 'null', 'json')",
     )
     with Durably("letters", system_database_url=system_url):

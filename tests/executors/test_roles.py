@@ -50,9 +50,9 @@ def test_none_cannot_run_a_workflow_itself(system_url: str) -> None:
     with (
         Durably("roles", system_database_url=system_url, executes="none"),
         durably.workflow_options(workflow_id="w"),
+        pytest.raises(NotExecutingError, match=r"use durably\.start_workflow"),
     ):
-        with pytest.raises(NotExecutingError, match=r"use durably\.start_workflow"):
-            flow(1)
+        flow(1)
     asyncio.run(main())
     assert rows(system_url, "SELECT workflow_uuid FROM durably.workflow_status") == []
 
@@ -109,9 +109,7 @@ def test_own_does_not_take_over_from_the_dead(system_url: str) -> None:
         assert durably.get_result(left, timeout_seconds=30)[0] == 1
 
 
-def test_an_unknown_function_is_left_for_who_knows_it(
-    system_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_unknown_function_is_left_for_who_knows_it(system_url: str, caplog: pytest.LogCaptureFixture) -> None:
     known = registry.snapshot()
     with Durably("roles", system_database_url=system_url, executes="none"):
         waiting = durably.start_workflow(flow, 1).workflow_id

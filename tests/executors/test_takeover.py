@@ -193,7 +193,7 @@ def test_an_executor_that_was_only_slow_goes_on(system_url: str, clock: Freezing
 
 
 def test_many_workflows_change_hands(system_url: str, clock: FreezingClock, caplog: pytest.LogCaptureFixture) -> None:
-    count = 150  # more than one claim takes
+    count = 120  # more than one claim takes
     stuck, go = threading.Semaphore(0), threading.Event()
     silent_runs, peer_runs = [], []
 

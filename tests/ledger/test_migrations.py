@@ -58,9 +58,7 @@ def catalog(url: str) -> Catalog:
 
 
 def launch(url: str, *, run_migrations: bool = True) -> None:
-    settings = resolve(
-        "shop", adapter_url=None, environment={}, system_database_url=url, run_migrations=run_migrations
-    )
+    settings = resolve("shop", adapter_url=None, environment={}, system_database_url=url, run_migrations=run_migrations)
     open_ledger(settings, SystemClock()).close()
 
 
@@ -147,9 +145,7 @@ def test_a_database_whose_default_isolation_is_stricter_is_migrated_at_once_by_s
     postgres_url: str, isolation: str
 ) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as raw:
-        raw.execute(
-            f"ALTER DATABASE {raw.info.dbname} SET default_transaction_isolation = '{isolation}'".encode()
-        )
+        raw.execute(f"ALTER DATABASE {raw.info.dbname} SET default_transaction_isolation = '{isolation}'".encode())
     raw.close()
     in_threads([partial(launch, postgres_url)] * 4)
     assert read(postgres_url, migrations.pending) == []

@@ -89,7 +89,9 @@ def test_mixed_batches_on_the_same_workflows_never_deadlock(backend: Backend, ot
     assert sorted(ended[BOB]) == sorted(f"w{number}" for number in range(1, 200, 2))
 
 
-def test_the_same_batch_sent_twice_at_once_is_written_once(postgres_backend: Backend, connect: Connect, emptied_url: str) -> None:
+def test_the_same_batch_sent_twice_at_once_is_written_once(
+    postgres_backend: Backend, connect: Connect, emptied_url: str
+) -> None:
     """A batch whose first try is still on its way in the server while the second try comes."""
     again = connect(emptied_url)
     for turn in range(40):

@@ -38,6 +38,8 @@ class Run:
         self.recovered = attempt > 1
         #: Kept when the workflow's row is written (True), or its start came to nothing (False).
         self.begun: Promise[bool] = Promise()
+        #: Before this moment (monotonic) the database had not been asked to let this executor hold the workflow.
+        self.asked_at = services.clock.monotonic()
         #: When the database acknowledged that this executor holds the workflow (monotonic); None before.
         self.held_since: float | None = None
         #: Why this execution must stop, once it must.

@@ -64,7 +64,7 @@ class Runner:
     async def call_child(
         self, declaration: Declaration, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """The same for a child; that it is handed back, or this engine shuts down meanwhile, is not the child's error."""
+        """The same for a child; that it is handed back, or this engine shuts down, is not the child's error."""
         try:
             ready = await self.start(declaration, args, kwargs, workflow_id)
             if ready is None:
@@ -158,25 +158,27 @@ class Runner:
         rows = await self.services.ledger.read(lambda session: queries.statuses(session, [command.workflow_id]))
         self.refuse_conflict(declaration, command, rows.get(command.workflow_id))
 
-    def _run(self, declaration: Declaration, workflow_id: str, run_id: str, attempt: int, history: History) -> CallingRun:
+    def _run(
+        self, declaration: Declaration, workflow_id: str, run_id: str, attempt: int, history: History
+    ) -> CallingRun:
         return CallingRun(self.services, declaration, workflow_id, run_id, attempt, history, call_child=self.call_child)
 
     # -- claimed -------------------------------------------------------------------------------------------------
 
-    async def adopt(self, claimed: list[Claimed]) -> list[Ready]:
-        """Make runs of workflows that this executor has just claimed, with their histories in one read."""
+    async def adopt(self, claimed: list[Claimed], asked_at: float) -> list[Ready]:
+        """Make runs of workflows that this executor claimed after ``asked_at``, with their histories in one read."""
         if not claimed:
             return []
         ids = [one.status.workflow_id for one in claimed]
         histories = await self.services.ledger.read(lambda session: queries.history(session, ids))
         ready = []
         for one in claimed:
-            adopted = await self._adopt(one, histories[one.status.workflow_id])
+            adopted = await self._adopt(one, histories[one.status.workflow_id], asked_at)
             if adopted is not None:
                 ready.append(adopted)
         return ready
 
-    async def _adopt(self, claimed: Claimed, recorded: Any) -> Ready | None:
+    async def _adopt(self, claimed: Claimed, recorded: Any, asked_at: float) -> Ready | None:
         status = claimed.status
         declaration = registry.find(status.name)
         if declaration is None:
@@ -188,7 +190,7 @@ class Runner:
             status.attempt,
             History(status.workflow_id, recorded),
         )
-        run.held_since = self.services.clock.monotonic()
+        run.asked_at, run.held_since = asked_at, self.services.clock.monotonic()
         run.begun.set_result(True)
         limit = declaration.workflow.max_recovery_attempts
         if limit is not None and status.recovery_attempts > limit:

@@ -62,6 +62,8 @@ class LeaseKeeper:
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        # Nobody renews it any more: who waits for that goes on, to find that its run has been handed back.
+        self._renewed.set_result(None)
         try:
             self._connection.change(
                 lambda session: queries.forget_executor(

@@ -111,14 +111,15 @@ class Takeover:
         room = min(CLAIM, FULL - len(self._services.active))
         if room <= 0:
             return 0
+        asked_at = self._clock.monotonic()
         reach("claim.before")
         claimed = drive(self._services.ledger.change(claim(room)))
         if claimed:
             reach("claim.after")
-        return self._run(claimed)
+        return self._run(claimed, asked_at)
 
-    def _run(self, claimed: list[Claimed]) -> int:
-        for ready in drive(self._runner.adopt(claimed)):
+    def _run(self, claimed: list[Claimed], asked_at: float) -> int:
+        for ready in drive(self._runner.adopt(claimed, asked_at)):
             self._dispatch(ready)
         return len(claimed)
 
@@ -128,26 +129,33 @@ class Takeover:
         return self._claimant._replace(names=tuple(sorted(names)))
 
     def stop_lost(self, held: set[str], began: float) -> None:
-        """Stop what runs here since before ``began`` and is not among ``held``, read from the database after that."""
+        """After a lapse of the lease: stop what is not among ``held``, read from the database after ``began``.
+
+        One whose row was on its way at that moment is stopped in vain; it is found as an orphan, and runs again.
+        """
         for run in self._services.active.runs():
-            if run.workflow_id not in held and run.held_since is not None and run.held_since < began:
+            if run.workflow_id not in held and run.asked_at < began:
                 run.stop("another executor took it over, or it was cancelled")
 
     def _reconcile(self) -> None:
         """Compare what the database says this executor holds with what it runs."""
         began = self._clock.monotonic()
         executor_id = self._claimant.executor_id
+        running = {run.workflow_id: run for run in self._services.active.runs()}
         held = {
             workflow_id
             for workflow_id, _ in drive(self._services.ledger.read(lambda session: queries.held(session, executor_id)))
         }
-        self.stop_lost(held, began)
+        for workflow_id, run in running.items():
+            if workflow_id not in held and run.held_since is not None and run.held_since < began:
+                run.stop("another executor took it over, or it was cancelled")
         # A row may be written and not yet counted as running, or the reverse; what is so at two looks is an orphan:
         # a claim whose answer was lost, or an execution that was interrupted.
         idle = {workflow_id for workflow_id in held if self._services.active.get(workflow_id) is None}
         orphans, self._orphans = sorted(idle & self._orphans), idle
         if orphans:
             log.warning("re-running %d workflows that are held here but do not run", len(orphans))
-            self._run(
-                drive(self._services.ledger.read(lambda session: queries.claimed_inputs(session, orphans, executor_id)))
+            again = drive(
+                self._services.ledger.read(lambda session: queries.claimed_inputs(session, orphans, executor_id))
             )
+            self._run(again, began)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from durably.errors import missing_extra
 from durably.ledger import queries
-from durably.ledger.backend import Observer
+from durably.ledger.backend import Observer, Session
 from durably.ledger.commands import (
     Answer,
     Command,
@@ -34,11 +34,12 @@ T = TypeVar("T")
 
 CONNECT_SECONDS = 10
 #: On connections of our own: every statement is looked up by key, and a plan made while the tables were empty must
-#: not become a sequential scan for ever. Whoever waits for a lock must see what its holder has committed, whatever
-#: isolation the database or the role has for its default.
+#: not become a scan of all rows for ever: the writer's few statements are such that they have one good plan only, and
+#: the others are planned each time. Whoever waits for a lock must see what its holder has committed, whatever isolation
+#: the database or the role has for its default.
 _SETTINGS = (
     "SELECT set_config('enable_seqscan', 'off', false), set_config('enable_hashjoin', 'off', false),"
-    " set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', 'force_generic_plan', false),"
+    " set_config('enable_mergejoin', 'off', false), set_config('plan_cache_mode', %s, false),"
     " set_config('jit', 'off', false), set_config('default_transaction_isolation', 'read committed', false)"
 )
 
@@ -60,8 +61,9 @@ class PostgresSession:
 class PostgresConnection:
     """One connection: opened at first use, dropped after an error that broke it, opened again at the next use."""
 
-    def __init__(self, backend: PostgresBackend) -> None:
+    def __init__(self, backend: PostgresBackend, *, one_plan: bool = False) -> None:
         self._backend = backend
+        self._one_plan = one_plan
         self._raw: psycopg.Connection[Any] | None = None
         self._mutex = threading.Lock()
 
@@ -104,7 +106,7 @@ class PostgresConnection:
 
     def _opened(self) -> psycopg.Connection[Any]:
         if self._raw is None or self._raw.closed:
-            self._raw = self._backend.connect()
+            self._raw = self._backend.connect(one_plan=self._one_plan)
         return self._raw
 
     def _recover(self, raw: psycopg.Connection[Any]) -> None:
@@ -135,12 +137,12 @@ class PostgresBackend:
         self.pipelines = not pooler
         self._pooler = pooler
         self.observe: Observer | None = None
-        self._writer = PostgresConnection(self)
+        self._writer = PostgresConnection(self, one_plan=True)
         self._idle: list[PostgresConnection] = []
         self._all: list[PostgresConnection] = [self._writer]
         self._mutex = threading.Lock()
 
-    def connect(self) -> psycopg.Connection[Any]:
+    def connect(self, *, one_plan: bool = False) -> psycopg.Connection[Any]:
         """A new connection in autocommit, with the settings that our statements want."""
         try:
             import psycopg
@@ -154,14 +156,14 @@ class PostgresBackend:
             fallback_application_name="durably",
         )
         if not self._pooler:
-            raw.execute(_SETTINGS, prepare=False)
+            raw.execute(_SETTINGS, ["force_generic_plan" if one_plan else "force_custom_plan"], prepare=False)
         return raw
 
     def open(self) -> None:
         self._writer.read(lambda session: session.execute("SELECT 1"))
 
     def write(self, batch: Sequence[Command]) -> list[Answer]:
-        return _Batch(batch, self.observe).write(self._writer)
+        return _Batch(batch, self.observe).write(self._writer, self.read)
 
     def read(self, work: Callable[[PostgresSession], T]) -> T:
         connection = self._borrowed()
@@ -249,11 +251,16 @@ _RECORD_ROWS = _rows(
         "started_at": "bigint",
     }
 )
+# Looked up by key whatever the statistics say: in a plan that is made while there are few rows, a plain ``=`` becomes a
+# join filter over all of them, and a plain condition on PENDING reads the whole index on what is PENDING.
+_BY_KEY = "s.workflow_uuid = ANY (ARRAY[r.workflow_id])"
+_PENDING = "s.status IS NOT DISTINCT FROM 'PENDING'"
+
 # The fence is read FOR SHARE, so that a claim either waits for this batch or is seen by it. A cancelled workflow's
 # checkpoint is still written, and the cancellation reported back.
 _RECORD = (
     f"WITH held AS MATERIALIZED (SELECT r.*, s.status FROM {_RECORD_ROWS}"  # noqa: S608
-    " JOIN {t}workflow_status s ON s.workflow_uuid = r.workflow_id AND s.executor_id = r.executor_id"
+    f" JOIN {{t}}workflow_status s ON {_BY_KEY} AND s.executor_id = r.executor_id"
     " AND s.attempt = r.attempt {for_share}),"
     " written AS (INSERT INTO {t}operation_outputs (workflow_uuid, branch, function_id, function_name, output, error,"
     " serialization, child_workflow_id, started_at_epoch_ms, completed_at_epoch_ms)"
@@ -277,8 +284,8 @@ _FINISH_ROWS = _rows(
 _FINISH = (
     "WITH done AS (UPDATE {t}workflow_status s SET status = r.status, completed_at = {now}"  # noqa: S608
     f" FROM {_FINISH_ROWS}"
-    " WHERE s.workflow_uuid = r.workflow_id AND s.executor_id = r.executor_id AND s.attempt = r.attempt"
-    " AND s.status = 'PENDING' RETURNING s.workflow_uuid, r.output, r.error, r.serialization)"
+    f" WHERE {_BY_KEY} AND s.executor_id = r.executor_id AND s.attempt = r.attempt"
+    f" AND {_PENDING} RETURNING s.workflow_uuid, r.output, r.error, r.serialization)"
     " INSERT INTO {t}workflow_outputs (workflow_uuid, output, error, serialization) SELECT * FROM done"
     " RETURNING workflow_uuid"
 )
@@ -303,7 +310,7 @@ class _Batch:
             if group:
                 self._groups.append((kind, sql, group))
 
-    def write(self, connection: PostgresConnection) -> list[Answer]:
+    def write(self, connection: PostgresConnection, read: Callable[[Callable[[Session], None]], None]) -> list[Answer]:
         if len(self._groups) == 1:
             _, sql, group = self._groups[0]
             rows = [connection.read(lambda session: self._alone(session, sql, group))]
@@ -313,7 +320,7 @@ class _Batch:
         answers = self._answers(found)
         missing = [one.workflow_id for one in self._commands if answers.get(one) is None]
         if missing:
-            connection.read(lambda session: self._settle(session, answers, missing))
+            read(lambda session: self._settle(session, answers, missing))
         return [answers[one] for one in self._commands]
 
     def _alone(self, session: PostgresSession, sql: str, group: list[Command]) -> list[tuple[Any, ...]]:
@@ -349,7 +356,7 @@ class _Batch:
                 answers[one] = True
         return answers
 
-    def _settle(self, session: PostgresSession, answers: dict[Command, Answer], missing: list[str]) -> None:
+    def _settle(self, session: Session, answers: dict[Command, Answer], missing: list[str]) -> None:
         """Tell a command that was sent before (its row is there) from one that was refused."""
         existing = queries.statuses(session, missing)
         for one in self._commands:

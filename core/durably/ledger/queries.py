@@ -211,11 +211,20 @@ def renew_lease(session: Session, claimant: Claimant, lease_ms: int) -> bool:
 
 
 def other_executors(session: Session, claimant: Claimant) -> list[ExecutorRow]:
-    """Every other executor of the application."""
+    """Every other executor of the application; also one that holds workflows and is not known (any more).
+
+    The server may still have a start of an executor that was proved dead and forgotten, and commit it after that.
+    """
+    others = (claimant.application_name, claimant.executor_id)
+    # `> ''` keeps the second part on the index of what is PENDING, which is small.
     rows = session.execute(
         "SELECT executor_id, process, lease_expires_at < {now} FROM {t}executors"
-        " WHERE application_name = ? AND executor_id <> ?",
-        (claimant.application_name, claimant.executor_id),
+        " WHERE application_name = ? AND executor_id <> ?"
+        " UNION ALL SELECT DISTINCT s.executor_id, NULL, 1 = 1 FROM {t}workflow_status s"
+        " WHERE s.status = 'PENDING' AND s.executor_id > '' AND s.application_name = ? AND s.executor_id <> ?"
+        " AND NOT EXISTS (SELECT 1 FROM {t}executors e WHERE e.application_name = s.application_name"
+        " AND e.executor_id = s.executor_id)",
+        (*others, *others),
     )
     return [ExecutorRow(row[0], row[1], bool(row[2])) for row in rows]
 

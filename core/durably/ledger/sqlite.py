@@ -70,8 +70,8 @@ class SqliteConnection:
     def _in_transaction(self, work: Callable[[SqliteSession], T]) -> T:
         raw = self._opened()
         session = SqliteSession(raw, self._backend.observe)
-        session.execute("BEGIN IMMEDIATE")
         try:
+            session.execute("BEGIN IMMEDIATE")
             result = work(session)
             session.execute("COMMIT")
         except BaseException:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Engine, create_engine, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.pool import NullPool
 
 import durably
 from durably_sqlalchemy import SQLAlchemy, async_session, session
@@ -116,7 +117,8 @@ class Lab:
                 self.loop.run_until_complete(app.__aexit__(None, None, None))
             else:
                 app.shutdown()
-        checked_out = self.pool.checkedout()
+        # The first releases of 2.0 do not pool aiosqlite's connections.
+        checked_out = 0 if isinstance(self.engine.pool, NullPool) else self.engine.pool.checkedout()
         if self.loop is not None:
             self.loop.run_until_complete(self.engine.dispose())
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
@@ -125,10 +127,6 @@ class Lab:
             self.engine.dispose()
         self.control.dispose()
         assert checked_out == 0
-
-    @property
-    def pool(self) -> Any:
-        return self.engine.pool
 
     @property
     def sync_engine(self) -> Engine:

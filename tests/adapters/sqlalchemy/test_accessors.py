@@ -8,13 +8,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 import durably
 from durably.adapter import BeginPlan
-from durably_sqlalchemy import SQLAlchemy, async_session, session, with_async_session, with_session
+from durably_sqlalchemy import SQLAlchemy, SQLAlchemyAdapter, async_session, session, with_async_session, with_session
 from tests.adapters.sqlalchemy.conftest import EVERY_DRIVER, MakeLab, kinds
 from tests.adapters.sqlalchemy.lab import Item, Kind, Lab
 
@@ -51,8 +50,8 @@ class _AnotherOrm:
 
     dialect, paramstyle = "sqlite", "qmark"
 
-    def __init__(self, url: str) -> None:
-        self._inner = SQLAlchemy(create_engine(url))
+    def __init__(self, lab: Lab) -> None:
+        self._inner: SQLAlchemyAdapter = SQLAlchemy(lab.engine)
 
     def ambient(self) -> None:
         return None
@@ -69,7 +68,7 @@ class _AnotherOrm:
 @ONE
 def test_a_transaction_of_another_orm(make_lab: MakeLab) -> None:
     lab = make_lab()
-    lab.launch([_AnotherOrm(lab.url)])
+    lab.launch([_AnotherOrm(lab)])
     with pytest.raises(durably.SessionKindError, match="works with builtins"):
         lab.run_calls(lab.transaction(lambda _: None))
 

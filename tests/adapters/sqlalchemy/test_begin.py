@@ -45,7 +45,7 @@ def test_a_read_only_transaction_reads_and_is_recorded_by_the_ledger(lab: Lab) -
 
 @kinds(EVERY_DRIVER)
 def test_a_read_only_transaction_cannot_write_and_leaves_no_trace_in_the_pool(make_lab: MakeLab) -> None:
-    lab = make_lab(pool_size=1, max_overflow=0).launch()
+    lab = make_lab().launch()  # one transaction at a time, and so one connection
     with pytest.raises(DBAPIError, match=r"(?i)read-?only"):
         lab.run(add(1), read_only=True)
     assert lab.run(add(2)) == 2

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import create_engine
+from sqlalchemy import URL, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
 
 import durably
 from durably_sqlalchemy import AsyncSQLAlchemyAdapter, SQLAlchemy, SQLAlchemyAdapter, from_url, session, urls
@@ -90,16 +91,23 @@ def test_an_address_that_is_none(url: str) -> None:
 
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_the_address_for_libpq_has_the_password_and_no_driver(asynchronous: bool) -> None:
-    driver = "asyncpg" if asynchronous else "psycopg"
-    unquoted = "a b/c:d@e%f+g?"
-    url = f"postgresql+{driver}://us%40er:a%20b%2Fc%3Ad%40e%25f%2Bg%3F@[::1]:5433/my%20shop"
-    found = SQLAlchemy(
-        url + ("?ssl=require&prepared_statement_cache_size=0" if asynchronous else "?sslmode=require")
-    ).url()
+    parts: dict[str, Any] = {
+        "username": "us@er",
+        "password": "a b/c:d@e%f+g?",
+        "host": "::1",
+        "port": 5433,
+        "database": "my shop",
+    }
+    if asynchronous:
+        query = {"ssl": "require", "prepared_statement_cache_size": "0"}
+        found = SQLAlchemy(create_async_engine(URL.create("postgresql+asyncpg", **parts, query=query))).url()
+    else:
+        url = URL.create("postgresql+psycopg", **parts, query={"sslmode": "require"})
+        found = SQLAlchemy(create_engine(url)).url()
     assert found is not None
     assert conninfo_to_dict(found) == {
         "user": "us@er",
-        "password": unquoted,
+        "password": "a b/c:d@e%f+g?",
         "host": "::1",
         "port": "5433",
         "dbname": "my shop",
