@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
 
-from durably.adapter import BeginPlan, Parameter
+from durably.adapter import BeginPlan, DialectName, Parameter, ParamStyle
 from durably_sqlalchemy import transaction
 from durably_sqlalchemy.registries import installed, joined
 from durably_sqlalchemy.sessions import transaction_class
@@ -20,12 +20,12 @@ class AsyncSQLAlchemyAdapter:
     """Runs ``async def`` transactions; make it with ``SQLAlchemy(async_engine)``. Implements ``AsyncAdapter``."""
 
     def __init__(self, target: Target[AsyncEngine, AsyncSession]) -> None:
-        self.dialect = target.dialect
-        self.paramstyle = target.paramstyle
+        self.dialect: DialectName = target.dialect
+        self.paramstyle: ParamStyle = target.paramstyle
         self._target = target
         options = dict(target.options)
         inner = options.pop("sync_session_class", None) or target.session_class.sync_session_class
-        self._options = {**options, "sync_session_class": transaction_class(inner)}
+        self._options: dict[str, Any] = {**options, "sync_session_class": transaction_class(inner)}
 
     def __repr__(self) -> str:
         return f"AsyncSQLAlchemyAdapter({self._target.engine.url!r})"

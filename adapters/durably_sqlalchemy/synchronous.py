@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from durably.adapter import BeginPlan, Parameter
+from durably.adapter import BeginPlan, DialectName, Parameter, ParamStyle
 from durably_sqlalchemy import transaction
 from durably_sqlalchemy.registries import installed, joined
 from durably_sqlalchemy.sessions import transaction_class
@@ -21,8 +21,8 @@ class SQLAlchemyAdapter:
     """Runs ``def`` transactions; make it with ``SQLAlchemy(engine)``. Implements ``durably.adapter.Adapter``."""
 
     def __init__(self, target: Target[Engine, Session]) -> None:
-        self.dialect = target.dialect
-        self.paramstyle = target.paramstyle
+        self.dialect: DialectName = target.dialect
+        self.paramstyle: ParamStyle = target.paramstyle
         self._target = target
         self._session_class = transaction_class(target.session_class)
 

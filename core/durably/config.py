@@ -13,13 +13,14 @@ from durably.errors import ConfigurationError
 
 Executes = Literal["all", "own", "none"]
 _EXECUTES = ("all", "own", "none")
-_PASSWORD = re.compile(r"(?<=://)([^/@]*?):[^@]*(?=@)")
-_PASSWORD_PARAMETER = re.compile(r"(?i)(password=)[^&\s]*")
+# As much as may be the password: up to the last @, since some forget to encode theirs; with or without a scheme.
+_PASSWORD = re.compile(r"(^|//)([^/@:\s]*):(?!//).*@", re.DOTALL)
+_PASSWORD_PARAMETER = re.compile(r"(?i)(password\s*=\s*)('(?:[^'\\]|\\.)*'?|[^&\s]*)")
 
 
 def redacted(url: str) -> str:
-    """A database address without its password."""
-    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1:***", url))
+    """A database address without its password, however the address is written, and be it wrong."""
+    return _PASSWORD_PARAMETER.sub(r"\1***", _PASSWORD.sub(r"\1\2:***@", url))
 
 
 def scheme(url: str) -> str:
@@ -45,7 +46,7 @@ def sqlite_path(url: str) -> str:
     path = unquote(url.partition("://")[2].partition("?")[0])
     if not path.startswith("/") or path in ("", "/", "/:memory:"):
         raise ConfigurationError(
-            f"the address {url!r} names no file; use sqlite:///shop.db, or sqlite:////var/lib/shop.db with four "
+            f"the address {redacted(url)!r} names no file; use sqlite:///shop.db, or sqlite:////var/lib/shop.db with four "
             "slashes for an absolute path (a database in memory does not survive a crash)"
         )
     return path[1:]
@@ -53,7 +54,13 @@ def sqlite_path(url: str) -> str:
 
 def libpq_url(url: str) -> str:
     """A PostgreSQL address without the driver that SQLAlchemy's form may name."""
-    return "postgresql://" + url.partition("://")[2]
+    address = url.partition("://")[2]
+    if address.partition("/")[0].count("@") > 1:
+        # Half of the password would be taken for the host, and shown by whoever cannot find that host.
+        raise ConfigurationError(
+            f"the database address {redacted(url)!r} has more than one @; write the one in the password as %40"
+        )
+    return f"postgresql://{address}"
 
 
 @dataclass(frozen=True)
@@ -107,8 +114,12 @@ def resolve(
         if values.get(key, 1.0) <= 0:
             raise ConfigurationError(f"{key} is {values[key]!r}; it must be positive")
     application = values.get("application_database_url") or adapter_url
-    values.setdefault("system_database_url", _default_system_url(name, application))
-    if scheme(values["system_database_url"]) == "mysql":
+    if "system_database_url" not in values:
+        values["system_database_url"] = _default_system_url(name, application)
+    kind = scheme(values["system_database_url"])
+    if kind == "sqlite":
+        sqlite_path(values["system_database_url"])
+    if kind == "mysql":
         raise ConfigurationError(
             "the system database cannot be on MySQL or MariaDB; set system_database_url to PostgreSQL or SQLite"
         )

@@ -16,10 +16,11 @@ from typing import Any
 
 from durably.adapter import Closes, Flushes, Parameter
 from durably.declarations import Declaration
-from durably.errors import ConfigurationError, NoAdapterError
+from durably.errors import ConfigurationError, DatabaseUnavailableError, NoAdapterError
 from durably.sql import completion
 from durably.sql.begin import begin_plan
 from durably.sql.dialect import DIALECTS, Dialect, render
+from durably.sql.failures import is_transient
 from durably.sql.gate import Gate, file_gate
 
 log = logging.getLogger("durably.adapters")
@@ -66,9 +67,22 @@ class Half:
     # -- preparing -----------------------------------------------------------------------------------------------
 
     async def prepare(self, executor_id: str) -> None:
-        """Find out about co-location, and make the table of completion rows where it is needed; once."""
+        """Find out about co-location, and make the table of completion rows where it is needed; once.
+
+        DatabaseUnavailableError if that failed transiently, so that it may be called again.
+        """
         if self._prepared:
             return
+        try:
+            await self._prepare(executor_id)
+        except Exception as error:
+            if not is_transient(error, connecting=True):
+                raise
+            raise DatabaseUnavailableError(
+                f"the database of adapter {self.name!r} could not be reached: {error}", adapter=self.name
+            ) from error
+
+    async def _prepare(self, executor_id: str) -> None:
         if self.dialect.name == "sqlite":
             self.gate = await self._file_gate()
         self.colocated = await self._sees(executor_id)
@@ -84,7 +98,7 @@ class Half:
         return file_gate(path) if path else Gate()
 
     async def _sees(self, executor_id: str) -> bool:
-        with contextlib.suppress(Exception):  # no such table, or no right to read it: apart
+        try:
             async with self.begin(None, True) as handle:
                 rows = await self.execute(handle, "SELECT 1 FROM {t}executors WHERE executor_id = ?", (executor_id,))
                 if not rows or not self.dialect.may_insert:
@@ -97,7 +111,12 @@ class Half:
                         self.name,
                     )
                 return bool(may[0][0])
-        return False
+        except Exception as error:
+            # No such table, or no right to read it: apart. A lost connection says nothing, and guessing would have this
+            # executor record where the others do not look.
+            if is_transient(error, connecting=True):
+                raise
+            return False
 
     async def _ensure_completion_table(self) -> None:
         if await self._has_completion_table():

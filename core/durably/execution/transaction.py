@@ -54,13 +54,14 @@ async def run_transaction(
             "on this connection already; leave that one first, or enqueue the workflow from inside it",
             workflow_id=run.workflow_id,
         )
-    await half.prepare(run.services.executor_id)
     return await _Protocol(run, key, declaration, half).run(args, kwargs)
 
 
 class _Stage(Enum):
     """How far a try is, which decides what an error means."""
 
+    #: Finding out where the checkpoint goes, at the adapter's first use: no error of it is the transaction's own.
+    PREPARE = "prepare"
     #: Connecting and beginning: a refused connection is the database's, not the user's.
     BEGIN = "begin"
     #: The user's function, and the record.
@@ -81,7 +82,7 @@ class _Protocol:
         self.started_at = run.services.clock.now_ms()
         self.tries = 0
         #: How far the current try is; see ``_Stage``.
-        self.stage = _Stage.BEGIN
+        self.stage = _Stage.PREPARE
 
     async def run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         clock = self.run_.services.clock
@@ -89,9 +90,11 @@ class _Protocol:
         delay = RETRY_FIRST
         while True:
             self.tries += 1
-            self.stage = _Stage.BEGIN
+            self.stage = _Stage.PREPARE
             failure: Exception | None = None
             try:
+                await self.half.prepare(self.run_.services.executor_id)
+                self.stage = _Stage.BEGIN
                 if self.tries > 1 or (self.run_.recovered and not self.half.colocated):
                     found = await self.look_up()
                     if found is not None:
@@ -101,6 +104,8 @@ class _Protocol:
                 return await self.theirs()
             except Exception as error:
                 if not self.is_retryable(error):
+                    if self.stage is _Stage.PREPARE:
+                        raise
                     return await self.user_error(error)
                 failure = error
             # Outside the except block, so that the next try's errors do not carry this one as their context.
@@ -121,7 +126,8 @@ class _Protocol:
 
     def is_retryable(self, error: Exception) -> bool:
         """Whether the whole transaction may be run again."""
-        return is_transient(error, connecting=self.stage is _Stage.BEGIN) and not was_cancelled(error)
+        connecting = self.stage in (_Stage.PREPARE, _Stage.BEGIN)
+        return is_transient(error, connecting=connecting) and not was_cancelled(error)
 
     # -- one try -------------------------------------------------------------------------------------------------
 

@@ -195,7 +195,7 @@ class _Delays:
     def after(self, error: Any) -> float:
         """How long to wait after ``error``."""
         delay = self._next * random.uniform(0.5, 1.0)  # noqa: S311  spread, not secrecy
-        if self._next >= 1.0:
-            log.warning("the system database %s is away (%s); trying again in %.1f s", self._where, error, delay)
+        if self._next == RETRY_FIRST or self._next >= 1.0:
+            log.warning("the system database %s is away (%s); trying again in %.2g s", self._where, error, delay)
         self._next = min(self._next * 2, RETRY_LAST)
         return delay

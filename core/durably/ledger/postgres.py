@@ -12,7 +12,8 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from durably.errors import missing_extra
+from durably.config import redacted
+from durably.errors import ConfigurationError, DatabaseUnavailableError, missing_extra
 from durably.ledger import queries
 from durably.ledger.backend import Observer, Session
 from durably.ledger.commands import (
@@ -148,19 +149,32 @@ class PostgresBackend:
             import psycopg
         except ImportError as error:
             raise missing_extra("postgres", "psycopg") from error
-        raw = psycopg.connect(
-            self.url,
-            autocommit=True,
-            prepare_threshold=None if self._pooler else 0,
-            connect_timeout=CONNECT_SECONDS,
-            fallback_application_name="durably",
-        )
+        try:
+            raw = psycopg.connect(
+                self.url,
+                autocommit=True,
+                prepare_threshold=None if self._pooler else 0,
+                connect_timeout=CONNECT_SECONDS,
+                fallback_application_name="durably",
+            )
+        except psycopg.ProgrammingError:
+            # Not chained: its message quotes the address, with the password.
+            raise ConfigurationError(
+                f"the database address {redacted(self.url)!r} is not one that PostgreSQL understands; it should look "
+                "like postgresql://user:password@host:5432/name, with %40 for @, %2F for / and %25 for % in a password"
+            ) from None
         if not self._pooler:
             raw.execute(_SETTINGS, ["force_generic_plan" if one_plan else "force_custom_plan"], prepare=False)
         return raw
 
     def open(self) -> None:
-        self._writer.read(lambda session: session.execute("SELECT 1"))
+        if self._writer.read(lambda session: session.execute("SHOW transaction_read_only")) == [("on",)]:
+            where = redacted(self.url)
+            raise DatabaseUnavailableError(
+                f"the system database {where} is read-only (a standby, or default_transaction_read_only is on); "
+                "it must be writable",
+                where=where,
+            )
 
     def write(self, batch: Sequence[Command]) -> list[Answer]:
         return _Batch(batch, self.observe).write(self._writer, self.read)

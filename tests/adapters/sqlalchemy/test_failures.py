@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import select, text, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy import create_engine, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 import durably
-from durably_sqlalchemy import SQLAlchemy
+from durably.adapter import BeginPlan
+from durably_sqlalchemy import AsyncSQLAlchemyAdapter, SQLAlchemy, async_session
 from tests.adapters.sqlalchemy.conftest import EVERY_DRIVER, POSTGRESQL, SQLITE, MakeLab, kinds
 from tests.adapters.sqlalchemy.lab import Item, Kind, Lab, Unique, add
 
@@ -215,6 +217,48 @@ def test_an_error_that_was_caught_keeps_nothing_and_says_what_to_do(lab: Lab) ->
 def test_a_database_that_is_not_there_is_said_at_launch(tmp_path: Path, app_url: str) -> None:
     adapter = SQLAlchemy("postgresql://nobody:secret@127.0.0.1:1/nowhere")
     app = durably.Durably("lab", adapters={"default": adapter}, system_database_url=f"sqlite:///{tmp_path}/s.db")
-    with pytest.raises(Exception, match=r"(?i)refused|connect") as caught:
+    with pytest.raises(durably.DatabaseUnavailableError, match="adapter 'default'") as caught:
         app.launch()
     assert "secret" not in str(caught.value)
+
+
+class _Flaky(AsyncSQLAlchemyAdapter):
+    """Loses its first connections."""
+
+    losses = 0
+
+    @contextlib.asynccontextmanager
+    async def begin(self, plan: BeginPlan) -> AsyncIterator[Any]:
+        async with super().begin(plan) as handle:
+            if self.losses > 0:
+                self.losses -= 1
+                raise OperationalError("SELECT", None, psycopg.OperationalError("the connection is lost"))
+            yield handle
+
+
+@kinds([Kind("aiosqlite", True), Kind("asyncpg", True)])
+@pytest.mark.parametrize("losses", [1, 2, 3])
+def test_a_half_that_is_prepared_at_its_first_use_outlives_lost_connections(
+    kind: Kind, app_url: str, losses: int
+) -> None:
+    """Under ``with app`` the asynchronous half is prepared by the first transaction."""
+    adapter: Any = SQLAlchemy(app_url.replace("://", f"+{kind.driver}://", 1))
+    adapter.__class__ = _Flaky
+    adapter.losses = losses
+
+    @durably.transaction
+    async def one() -> int:
+        return int((await async_session().execute(text("SELECT 1"))).scalar_one())
+
+    @durably.workflow
+    async def flow() -> int:
+        return await one()
+
+    with durably.Durably("lab", adapters={"default": adapter}, system_database_url=app_url):
+        assert durably.start_workflow(flow).get_result() == 1
+    control = create_engine(app_url.replace("postgresql:", "postgresql+psycopg:"))
+    schema, table = (None, "durably_") if kind.backend == "sqlite" else ("durably", "")
+    # Co-located in spite of all, so that whoever recovers this looks in the right place.
+    assert inspect(control).has_table(f"{table}operation_outputs", schema=schema)
+    assert not inspect(control).has_table(f"{table}transaction_completion", schema=schema)
+    control.dispose()

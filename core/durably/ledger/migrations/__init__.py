@@ -14,6 +14,7 @@ from durably.adapter import DialectName
 from durably.crashpoints import reach
 from durably.errors import SchemaBehindError
 from durably.ledger.backend import Backend, Session
+from durably.sql.dialect import DIALECTS
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.(\w+)\.sql")
 #: Any number, the same for every process that migrates.
@@ -52,8 +53,8 @@ def migrations(dialect: DialectName) -> list[Migration]:
 
 def printed(dialect: DialectName) -> str:
     """The whole schema as SQL that can be run by hand, recording itself."""
-    schema = "durably." if dialect == "postgresql" else "durably_"
-    now = "extract(epoch from now()) * 1000" if dialect == "postgresql" else "unixepoch() * 1000"
+    schema = DIALECTS[dialect].table
+    now = DIALECTS[dialect].now_ms
     parts = ["CREATE SCHEMA IF NOT EXISTS durably;\n"] if dialect == "postgresql" else []
     parts.append(_RECORD_TABLE.replace("{t}", schema) + ";\n")
     for one in migrations(dialect):
