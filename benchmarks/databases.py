@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -27,7 +27,7 @@ class Databases(Protocol):
 class Postgres:
     """A private, throw-away server with PostgreSQL's own defaults, ``fsync`` among them."""
 
-    name = "postgresql"
+    name = "postgres"
 
     def __init__(self, stack: contextlib.ExitStack) -> None:
         import psycopg
@@ -36,7 +36,7 @@ class Postgres:
         self._numbers = itertools.count(1)
         with contextlib.closing(psycopg.connect(self._server.url())) as connection:
             row = connection.execute("SHOW server_version").fetchone()
-        self.version = f"PostgreSQL {row[0] if row else '?'}"
+        self.version = f"PostgreSQL {str(row[0]).split()[0] if row else '?'}"
 
     def empty(self) -> str:
         return self._server.create_database(f"round_{next(self._numbers)}")
@@ -56,11 +56,14 @@ class Sqlite:
         return f"sqlite:///{self._folder}/{next(self._numbers)}.db"
 
 
+DATABASES: dict[str, Callable[[contextlib.ExitStack], Databases]] = {"postgres": Postgres, "sqlite": Sqlite}
+
+
 @contextlib.contextmanager
 def opened(name: str) -> Iterator[Databases]:
     """The databases of that name, gone afterwards."""
     with contextlib.ExitStack() as stack:
-        yield Postgres(stack) if name == "postgresql" else Sqlite(stack)
+        yield DATABASES[name](stack)
 
 
 def real_disk() -> str:

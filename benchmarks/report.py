@@ -17,7 +17,7 @@ from rich.text import Text
 
 from benchmarks.measure import Figures
 
-WIDTH = 132
+WIDTH = 140
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,18 @@ def _figure(case: str, name: str) -> Measure:
 def measures(thread_cases: Iterable[str]) -> list[tuple[str, Measure]]:
     """The rows of the table."""
     rows = [
-        ("1-step workflow, p50 ms", _figure("one step", "p50_ms")),
-        ("1-step workflow, p99 ms", _figure("one step", "p99_ms")),
-        ("1-step workflow, Python CPU ms", _figure("one step", "cpu_ms")),
-        ("10-step workflow, p50 ms", _figure("ten steps", "p50_ms")),
-        ("one more step, ms", per_step),
+        ("1 step: p50 ms", _figure("one step", "p50_ms")),
+        ("1 step: p99 ms", _figure("one step", "p99_ms")),
+        ("1 step: CPU ms", _figure("one step", "cpu_ms")),
+        ("10 steps: p50 ms", _figure("ten steps", "p50_ms")),
+        ("each further step: ms", per_step),
     ]
     for case in thread_cases:
         rows += [
-            (f"2-step workflows/s, {case}", _figure(case, "per_second")),
-            (f"… p50 ms, {case}", _figure(case, "p50_ms")),
-            (f"… p99 ms, {case}", _figure(case, "p99_ms")),
-            (f"… Python CPU ms each, {case}", _figure(case, "cpu_ms")),
+            (f"{case}: workflows/s", _figure(case, "per_second")),
+            (f"{case}: p50 ms", _figure(case, "p50_ms")),
+            (f"{case}: p99 ms", _figure(case, "p99_ms")),
+            (f"{case}: CPU ms each", _figure(case, "cpu_ms")),
         ]
     return rows
 
@@ -114,7 +114,7 @@ TARGETS: dict[str, tuple[Target, ...]] = {
         Target("2-step workflows/s by 32 threads", _figure("32 threads", "per_second"), at_least=rate),
         Target("1-step latency, p50", _figure("one step", "p50_ms"), at_most=latency),
     )
-    for database, rate, latency in (("postgresql", 10, 0.45), ("sqlite", 20, 0.20))
+    for database, rate, latency in (("postgres", 10, 0.45), ("sqlite", 20, 0.20))
 }
 
 
@@ -151,13 +151,13 @@ def _table(one: Comparison) -> Table:
         f"{one.version} · {date.today().isoformat()} · {machine()}\n{versions}\n"
         f"rounds: {len(one.rounds)}; median [min-max]; load average at the start of each: {loads}"
     )
-    table = Table(title=title)
-    table.add_column("")
+    table = Table(title=title, caption="CPU: of the Python process. With threads, workflows have 2 steps.")
+    table.add_column("", no_wrap=True)
     for name in one.systems:
         table.add_column(name, justify="right")
     others = [name for name in one.systems if name != "Durably"] if "Durably" in one.systems else []
     for name in others:
-        table.add_column(f"Durably / {name}", justify="right")
+        table.add_column(f"ratio to {name}", justify="right")
     for label, of in measures(one.thread_cases):
         cells = [spread(one.values(name, of)) for name in one.systems]
         cells += [spread(one.ratios("Durably", name, of)) for name in others]

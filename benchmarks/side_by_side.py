@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import report
-from benchmarks.databases import Databases, opened
+from benchmarks.databases import DATABASES, Databases, opened
 from benchmarks.measure import QUICK, Plan
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,11 +87,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if DBOS in systems and find_spec("dbos") is None:
         raise SystemExit("DBOS is not installed: pip install -e '.[bench]', or leave it out with --only durably raw")
     results = []
-    for name in ("postgresql", "sqlite"):
-        if asked.database in ("both", name, "postgres" if name == "postgresql" else name):
-            with opened(name) as databases:
-                rounds = side_by_side(databases, systems, plan, asked.rounds or (1 if asked.quick else 3))
-                results.append(report.Comparison(databases.name, databases.version, rounds))
+    for name in DATABASES if asked.database == "both" else (asked.database,):
+        with opened(name) as databases:
+            rounds = side_by_side(databases, systems, plan, asked.rounds or (1 if asked.quick else 3))
+            results.append(report.Comparison(databases.name, databases.version, rounds))
     report.show(results, measured=not asked.quick)
     if asked.json is not None:
         asked.json.write_text(json.dumps(report.raw(results), indent=1) + "\n")
@@ -101,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.side_by_side", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a few seconds: shows that it works, measures nothing")
     parser.add_argument("--rounds", type=int, help="how many rounds (3)")
-    parser.add_argument("--database", choices=("postgres", "sqlite", "both"), default="both")
+    parser.add_argument("--database", choices=(*DATABASES, "both"), default="both")
     parser.add_argument("--only", nargs="+", choices=("durably", "dbos", "raw"), help="leave out the other systems")
     parser.add_argument("--against", action="append", default=[], metavar="PATH", help="another tree of core/, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="keep the raw figures")

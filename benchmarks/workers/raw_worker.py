@@ -59,7 +59,7 @@ def postgresql(url: str) -> Iterator[Execute]:
         def execute(sql: str, params: tuple[Any, ...]) -> None:
             connection = idle.get()
             try:
-                connection.execute(sql.replace("?", "%s"), params)
+                connection.execute(sql.replace("?", "%s").encode(), params)
             finally:
                 idle.put(connection)
 

@@ -46,8 +46,8 @@ def sqlite_path(url: str) -> str:
     path = unquote(url.partition("://")[2].partition("?")[0])
     if not path.startswith("/") or path in ("", "/", "/:memory:"):
         raise ConfigurationError(
-            f"the address {redacted(url)!r} names no file; use sqlite:///shop.db, or sqlite:////var/lib/shop.db with four "
-            "slashes for an absolute path (a database in memory does not survive a crash)"
+            f"the address {redacted(url)!r} names no file; use sqlite:///shop.db, or with four "
+            "slashes sqlite:////var/lib/shop.db for an absolute path (a database in memory does not survive a crash)"
         )
     return path[1:]
 

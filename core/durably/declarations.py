@@ -190,6 +190,11 @@ def _sync_function(declaration: Declaration) -> Callable[..., Any]:
                 )
             return drive(frame.run.call(declaration, args, kwargs))
         if declaration.kind == "transaction" and not context.transaction_is_open():
+            if running_loop() is not None:
+                raise BlockingCallError(
+                    f"{declaration} is a plain function, and calling it would block the event loop; "
+                    f"use `await durably.aio.run_step({function.__name__}, ...)`, or declare it with `async def`"
+                )
             return drive(context.transaction_engine().call_transaction(declaration, args, kwargs))
         return function(*args, **kwargs)
 

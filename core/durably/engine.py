@@ -19,17 +19,18 @@ from durably.config import Executes, resolve
 from durably.declarations import Declaration, declaration_of
 from durably.drive import Offload, drive, refuse_on_loop
 from durably.errors import ConfigurationError, NotExecutingError, NotRegisteredError
-from durably.execution.adapters import Adapters
-from durably.execution.outside import run_outside
-from durably.launched import Launched
 from durably.model import WorkflowStatus
 from durably.plugins import adapter_url, adapters_from_url
 from durably.serialization import Serialization, Serializer, TypeTable
 
+# What executes is loaded by the first launch, so that importing Durably stays cheap.
 if TYPE_CHECKING:
     import asyncio
 
     from typing_extensions import Self
+
+    from durably.execution.adapters import Adapters
+    from durably.launched import Launched
 
 log = logging.getLogger("durably")
 
@@ -160,6 +161,8 @@ class Durably:
         await Offload(lambda: self._close(DRAIN_SECONDS), _in_thread)
 
     def _open(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        from durably.launched import Launched
+
         with self._opening:
             if self._launched is not None:
                 raise ConfigurationError(f"the engine {self.name!r} is launched already; shut it down first")
@@ -224,6 +227,8 @@ class Durably:
 
     async def call_transaction(self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a transaction outside any workflow; works before launch, too."""
+        from durably.execution.outside import run_outside
+
         half = self._transaction_adapters().for_transaction(declaration)
         return await run_outside(half, declaration, args, kwargs, self._clock, self._settings.transaction_retry_seconds)
 
@@ -246,6 +251,8 @@ class Durably:
         return launched
 
     def _transaction_adapters(self) -> Adapters:
+        from durably.execution.adapters import Adapters
+
         if self._adapters is None:
             configured = self._configured
             if configured is None:

@@ -47,7 +47,11 @@ async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 async def _plainly(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call it outside a workflow."""
+    """Call it outside a workflow, or inside a body; a plain function that is awaited outside runs on a thread."""
+    if running_loop() is not None and context.frame() is None and not _is_async(function):
+        import asyncio
+
+        return await asyncio.to_thread(function, *args, **kwargs)
     value = function(*args, **kwargs)
     if not inspect.isawaitable(value):
         return value
@@ -85,10 +89,17 @@ def _made(function: Callable[..., Any], options: StepOptions) -> Declaration:
         kind="step",
         name=options.name or (registered_name(plain) if hasattr(plain, "__qualname__") else type(plain).__qualname__),
         function=function,
-        is_async=inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__),
+        is_async=_is_async(function),
         source=(code.co_filename, code.co_firstlineno) if code is not None else ("", 0),
         step=options,
     )
+
+
+def _is_async(function: Callable[..., Any]) -> bool:
+    declaration = declaration_of(function)
+    if declaration is not None:
+        return declaration.is_async
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
 _remembered = functools.lru_cache(maxsize=1024)(_made)

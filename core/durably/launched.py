@@ -13,7 +13,7 @@ from durably.config import Settings
 from durably.context import CurrentEngine
 from durably.declarations import Declaration
 from durably.drive import drive
-from durably.errors import ConfigurationError, DeclarationError
+from durably.errors import ConfigurationError, DeclarationError, NotLaunchedError
 from durably.execution.adapters import Adapters
 from durably.execution.calls import CallingRun
 from durably.execution.child import child_id
@@ -125,7 +125,9 @@ class Launched:
     async def _background(self, ready: Ready) -> None:
         try:
             await self.runner.execute(ready)
-        except Exception as error:
+        except NotLaunchedError as error:
+            log.info("%s", error)
+        except (Exception, SystemExit) as error:
             # Recorded as the workflow's outcome, and told to whoever waits for it; perhaps nobody does.
             name = ready.run.declaration.name
             log.warning("workflow %r (%s) ended with %s", ready.run.workflow_id, name, type(error).__name__)
@@ -144,6 +146,7 @@ class Launched:
         if self.executor is not None:
             self.executor.close()
         self.connected.close()
+        self.threads.close()
         for half in self.services.adapters.halves():
             if not half.asynchronous:
                 drive(half.close())

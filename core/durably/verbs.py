@@ -10,7 +10,6 @@ from durably.declarations import StepOptions
 from durably.drive import blocking, drive, refuse_on_loop
 from durably.engine import Durably
 from durably.handles import WorkflowHandle
-from durably.inline import run_inline
 from durably.model import WorkflowStatus
 from durably.serialization import TypeTable
 
@@ -96,5 +95,7 @@ def run_step(first: Any, /, *args: Any, **kwargs: Any) -> Any:
     ``run_step(fetch, url)``, or ``run_step(StepOptions(max_attempts=3), fetch, url)``. Outside a workflow it is a plain
     call.
     """
+    from durably.inline import run_inline  # with all that executes, which a mere import does without
+
     refuse_on_loop("run_step")
     return drive(run_inline(first, args, kwargs))

@@ -13,7 +13,9 @@ SYSTEM = "postgresql://localhost/system"
 OTHER = "sqlite:///other.db"
 
 
-def settings(environment: dict[str, str] | None = None, *, adapter_url: str | None = None, **arguments: Any) -> Settings:
+def settings(
+    environment: dict[str, str] | None = None, *, adapter_url: str | None = None, **arguments: Any
+) -> Settings:
     return resolve("shop", adapter_url=adapter_url, environment=environment or {}, **arguments)
 
 
@@ -70,7 +72,9 @@ def test_it_is_the_application_database_on_postgresql_and_a_file_beside_it_on_sq
 
 
 def test_a_configured_one_goes_before_that_rule() -> None:
-    assert settings(application_database_url="postgresql://h/app", system_database_url=OTHER).system_database_url == OTHER
+    assert (
+        settings(application_database_url="postgresql://h/app", system_database_url=OTHER).system_database_url == OTHER
+    )
 
 
 def test_the_configured_application_database_goes_before_the_adapters() -> None:

@@ -1,4 +1,4 @@
-"""The figures of a run: how many rounds there are to be, what came of them, and the table that is printed at its end."""
+"""The figures of a run: how many rounds there are to be, what came of them, and the table printed at its end."""
 
 from __future__ import annotations
 

@@ -17,7 +17,9 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
     wake_ups = 0
 
-    def call_soon_threadsafe(self, callback: Callable[..., object], *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon_threadsafe(  # type: ignore[override]  # typeshed's variadic form differs from release to release
+        self, callback: Callable[..., object], *args: Any, context: Any = None
+    ) -> asyncio.Handle:
         self.wake_ups += 1
         return super().call_soon_threadsafe(callback, *args, context=context)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -25,6 +26,7 @@ from durably.drive import drive
 from durably.errors import NotLaunchedError
 from durably.ledger import migrations, queries
 from durably.ledger import sqlite as sqlite_backend
+from durably.ledger.backend import Session
 from durably.ledger.commands import Recorded
 from durably.ledger.ledger import Ledger
 from durably.testing.postgres import TEST_SETTINGS, PostgresServer, start_postgres
@@ -68,10 +70,21 @@ def order(bodies: Bodies) -> Callable[[], int]:
     return order
 
 
-@pytest.fixture
-def server() -> Iterator[PostgresServer]:
+@pytest.fixture(scope="module")
+def killed_server() -> Iterator[PostgresServer]:
     with start_postgres(settings=TEST_SETTINGS, install=True) as server:
         yield server
+
+
+@pytest.fixture
+def server(killed_server: PostgresServer) -> PostgresServer:
+    """A private server that runs, and may be killed."""
+    killed_server.restart()
+    return killed_server
+
+
+def created(server: PostgresServer) -> str:
+    return server.create_database(f"shop_{uuid4().hex[:12]}")
 
 
 @contextmanager
@@ -144,7 +157,7 @@ def test_terminated_connections_under_load_reach_no_caller(
 def test_a_server_that_is_killed_and_comes_back_makes_workflows_wait(
     server: PostgresServer, bodies: Bodies, order: Callable[[], int]
 ) -> None:
-    url = server.create_database("shop")
+    url = created(server)
     with Durably("shop", system_database_url=url, lease_seconds=30), load(order) as results:
         for pause in (0.0, 0.8):
             before = len(results)
@@ -167,7 +180,7 @@ def test_tasks_wait_for_a_server_that_is_away_and_the_loop_goes_on(server: Postg
     async def order() -> int:
         return sum([await count(number) for number in range(STEPS)])
 
-    url = server.create_database("shop")
+    url = created(server)
 
     async def main() -> tuple[list[int], int]:
         ticks = 0
@@ -208,15 +221,14 @@ def test_a_lock_that_another_program_holds_for_long_makes_sqlite_wait(
 
 
 @pytest.fixture
-def away() -> Iterator[tuple[Ledger, PostgresServer]]:
+def away(server: PostgresServer) -> tuple[Ledger, PostgresServer]:
     """A ledger whose server has just gone."""
-    with start_postgres(settings=TEST_SETTINGS, install=True) as server:
-        backend = make_backend(Settings("test", server.create_database("shop")))
-        ledger = Ledger(backend, SystemClock(), where="the test database")
-        ledger.open(run_migrations=True)
-        backend.write([start("w")])
-        server.kill()
-        yield ledger, server
+    backend = make_backend(Settings("test", created(server)))
+    ledger = Ledger(backend, SystemClock(), where="the test database")
+    ledger.open(run_migrations=True)
+    backend.write([start("w")])
+    server.kill()
+    return ledger, server
 
 
 def test_reads_changes_and_commands_wait_for_their_database(away: tuple[Ledger, PostgresServer]) -> None:
@@ -249,7 +261,7 @@ def test_closing_while_the_database_is_away_ends_the_waiting_with_a_clear_error(
     ledger, _ = away
 
     def waits() -> None:
-        with pytest.raises(NotLaunchedError, match="shut down while its system database .* was away"):
+        with pytest.raises(NotLaunchedError, match=r"shut down while its system database .* was away"):
             drive(ledger.record(checkpoint("w")))
 
     def closes() -> None:
@@ -288,24 +300,28 @@ def test_a_backend_reconnects_after_every_kind_of_loss(emptied_url: str) -> None
         terminate(emptied_url)
         assert drive(ledger.start(start(workflow_id))).created
         terminate(emptied_url)
-        commands = [checkpoint(workflow_id), outcome(workflow_id)]
-        entries: list[object] = []
-
-        async def both(commands: list[object] = commands, entries: list[object] = entries) -> None:  # type: ignore[assignment]
-            first = asyncio.create_task(ledger.record(commands[0]))  # type: ignore[arg-type]
-            second = asyncio.create_task(ledger.finish(commands[1]))  # type: ignore[arg-type]
-            entries += [await first, await second]
-
-        asyncio.run(both())
-        assert entries == [Recorded.RECORDED, True]
-        broken: list[bool] = []
-
-        def change(session: object, broken: list[bool] = broken) -> int:
-            if not broken:
-                broken.append(True)
-                terminate(emptied_url)
-            session.execute("SELECT 1")  # type: ignore[attr-defined]
-            return 7
-
-        assert drive(ledger.change(change)) == 7
+        assert asyncio.run(both(ledger, workflow_id)) == (Recorded.RECORDED, True)
+        assert drive(ledger.change(Terminates(emptied_url))) == "done"
     ledger.close()
+
+
+async def both(ledger: Ledger, workflow_id: str) -> tuple[Recorded, bool]:
+    """A checkpoint and an outcome in one batch."""
+    recorded = asyncio.create_task(ledger.record(checkpoint(workflow_id)))
+    finished = asyncio.create_task(ledger.finish(outcome(workflow_id)))
+    return await recorded, await finished
+
+
+class Terminates:
+    """A change whose connection is ended in the middle, the first time."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._done = False
+
+    def __call__(self, session: Session) -> str:
+        if not self._done:
+            self._done = True
+            terminate(self._url)
+        session.execute("SELECT 1")
+        return "done"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import subprocess
 import sys
@@ -133,43 +134,45 @@ def test_a_task_that_is_cancelled_has_its_command_written_nevertheless() -> None
     assert {command.workflow_id for command in write.commands} == {"gone", "stays"}
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_random_interruptions_of_random_leaders_lose_nothing(seed: int) -> None:
-    chance = random.Random(seed)
-    mutex = threading.Lock()
+class NowAndThen:
+    """Interrupts a leader in three writes of ten; the writer thread gets no signals."""
 
-    def now_and_then(batch: Sequence[Command]) -> None:
+    def __init__(self, seed: int) -> None:
+        self._chance = random.Random(seed)  # noqa: S311
+        self._mutex = threading.Lock()
+
+    def __call__(self, batch: Sequence[Command]) -> None:
         if threading.current_thread().name == "test-writer":
             return
-        with mutex:
-            dice, pause = chance.random(), chance.random() * 0.002
+        with self._mutex:
+            dice, pause = self._chance.random(), self._chance.random() * 0.002
         time.sleep(pause)
         if dice < 0.3:
             raise KeyboardInterrupt
 
-    write = Recorder()
-    write.first = now_and_then
-    commit = GroupCommit(write, "test")
 
-    def until_it_is_written(command: RecordCheckpoint) -> None:
-        entry = commit.submit(command)
-        while not entry.done():
-            try:
-                entry.wait()
-            except KeyboardInterrupt:
-                continue
-        assert entry.result() is Recorded.RECORDED
+def waits_again(commit: GroupCommit, command: RecordCheckpoint) -> None:
+    entry = commit.submit(command)
+    while not entry.done():
+        with contextlib.suppress(KeyboardInterrupt):
+            entry.wait()
+    assert entry.result() is Recorded.RECORDED
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_interruptions_of_random_leaders_lose_nothing(seed: int) -> None:
+    write = Recorder()
+    write.first = NowAndThen(seed)
+    commit = GroupCommit(write, "test")
 
     def blocking(name: str) -> None:
         for command in some(30, name):
-            until_it_is_written(command)
+            waits_again(commit, command)
 
     def gives_up(name: str) -> None:
         for command in some(30, name):
-            try:
+            with contextlib.suppress(KeyboardInterrupt):
                 record(commit, command)
-            except KeyboardInterrupt:
-                continue
 
     in_threads([partial(kind, f"{kind.__name__}{n}") for n in range(5) for kind in (blocking, gives_up)], 20)
     write.first = lambda batch: None

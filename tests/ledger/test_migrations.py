@@ -1,4 +1,4 @@
-"""Migrations: each applied once, whoever comes first, whatever kills it, and refused clearly where it is not allowed."""
+"""Migrations: each applied once, whoever comes first and whatever kills it; and refused clearly where not allowed."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from durably.adapter import DialectName
 from durably.client import make_backend, open_ledger
 from durably.clock import SystemClock
 from durably.config import Settings, resolve
@@ -22,6 +23,7 @@ from durably.ledger.backend import Backend
 from tests.ledger.writing import in_threads
 
 Catalog = list[tuple[object, ...]]
+BOTH: tuple[DialectName, ...] = ("sqlite", "postgresql")
 
 
 def postgres_catalog(url: str) -> Catalog:
@@ -93,7 +95,7 @@ def test_they_are_applied_once_in_order_and_recorded(system_url: str, caplog: py
 
 
 def test_both_dialects_have_the_same_migrations() -> None:
-    names = [[(one.version, one.name) for one in migrations.migrations(kind)] for kind in ("sqlite", "postgresql")]  # type: ignore[arg-type]
+    names = [[(one.version, one.name) for one in migrations.migrations(kind)] for kind in BOTH]
     assert names[0] == names[1]
 
 
@@ -192,8 +194,8 @@ open_ledger(Settings("shop", url), SystemClock()).close()
 
 
 def test_a_kill_at_each_statement_leaves_a_database_that_the_next_run_completes(system_url: str) -> None:
-    dialect = "sqlite" if system_url.startswith("sqlite") else "postgresql"
-    statements = sum(len(list(one.statements())) for one in migrations.migrations(dialect))  # type: ignore[arg-type]
+    dialect: DialectName = "sqlite" if system_url.startswith("sqlite") else "postgresql"
+    statements = sum(len(list(one.statements())) for one in migrations.migrations(dialect))
     assert statements > 5
     for nth in range(1, statements + 1):
         killed = subprocess.run([sys.executable, "-c", KILLED, system_url, str(nth)], timeout=60, check=False)

@@ -6,7 +6,7 @@ import pytest
 
 from durably.ledger import queries
 from durably.ledger.backend import Backend
-from durably.ledger.commands import Started
+from durably.ledger.commands import Command, Started
 from durably.model import Status
 from tests.ledger.commands import ALICE, checkpoint, outcome, start
 
@@ -71,7 +71,7 @@ def test_two_starts_of_one_id_in_one_batch_have_one_winner(backend: Backend, oth
 
 def test_a_start_its_checkpoint_and_its_outcome_fit_in_one_batch_in_any_order(backend: Backend) -> None:
     begun = start("w")
-    batch = [outcome("w"), checkpoint("w"), begun]
+    batch: list[Command] = [outcome("w"), checkpoint("w"), begun]
     first = backend.write(batch)
     assert first[0] is True
     assert first[2] == Started(True)

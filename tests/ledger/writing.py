@@ -64,11 +64,11 @@ def some(count: int, workflow_id: str = "w") -> list[RecordCheckpoint]:
     return [checkpoint(workflow_id, number) for number in range(1, count + 1)]
 
 
-def in_threads(work: Sequence[Callable[[], None]], seconds: float = 30.0) -> None:
+def in_threads(work: Sequence[Callable[[], object]], seconds: float = 30.0) -> None:
     """Run all at once, and fail if one hangs or raises."""
     errors: list[BaseException] = []
 
-    def run(one: Callable[[], None]) -> None:
+    def run(one: Callable[[], object]) -> None:
         try:
             one()
         except BaseException as error:

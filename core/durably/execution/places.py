@@ -27,8 +27,9 @@ class Threads:
     def __init__(self, name: str) -> None:
         self._name = name
         self._mutex = threading.Lock()
-        self._idle: list[queue.SimpleQueue[Callable[[], None]]] = []
+        self._idle: list[queue.SimpleQueue[Callable[[], None] | None]] = []
         self._count = 0
+        self._closed = False
 
     def submit(self, work: Callable[[], None]) -> None:
         """Run ``work`` on an idle thread, or on a new one."""
@@ -40,23 +41,38 @@ class Threads:
             name = f"{self._name}-{self._count}"
         threading.Thread(target=self._work, args=(work,), name=name, daemon=True).start()
 
-    def _work(self, work: Callable[[], None]) -> None:
-        inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        while True:
+    def close(self) -> None:
+        """End the idle threads; those that still work end after it."""
+        with self._mutex:
+            self._closed = True
+            idle, self._idle = self._idle, []
+        for inbox in idle:
+            inbox.put(None)
+
+    def _work(self, first: Callable[[], None]) -> None:
+        inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        work: Callable[[], None] | None = first
+        while work is not None:
             try:
                 work()
             except BaseException:
                 log.exception("a background thread failed")
+            work = self._next(inbox)
+
+    def _next(self, inbox: queue.SimpleQueue[Callable[[], None] | None]) -> Callable[[], None] | None:
+        """More work, or None when there has been none for a while."""
+        with self._mutex:
+            if self._closed:
+                return None
+            self._idle.append(inbox)
+        try:
+            return inbox.get(timeout=IDLE_SECONDS)
+        except queue.Empty:
             with self._mutex:
-                self._idle.append(inbox)
-            try:
-                work = inbox.get(timeout=IDLE_SECONDS)
-            except queue.Empty:
-                with self._mutex:
-                    if inbox in self._idle:
-                        self._idle.remove(inbox)
-                        return
-                work = inbox.get()
+                if inbox in self._idle:
+                    self._idle.remove(inbox)
+                    return None
+        return inbox.get()
 
 
 class Loop:

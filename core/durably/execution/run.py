@@ -84,13 +84,16 @@ class Run:
         payload = self.services.serialization.dump(value, types, what=self.what("the output", key, name))
         return Checkpoint(name, payload.text, None, payload.serialization)
 
-    def error_checkpoint(self, error: Exception, key: CheckpointKey, name: str) -> tuple[Checkpoint, Exception]:
+    def error_checkpoint(
+        self, error: Exception | SystemExit, key: CheckpointKey, name: str
+    ) -> tuple[Checkpoint, Exception]:
         """The checkpoint of an error, and the error to raise now, which is the one that a replay will raise."""
         serialization = self.services.serialization
         what = self.what("the error", key, name)
         payload = serialization.dump_error(error, what=what)
-        raised = error
-        if not is_faithful(error):
+        if isinstance(error, Exception) and is_faithful(error):
+            raised = error
+        else:
             raised = serialization.load_error(payload, what=what)
             raised.__cause__ = error
         return Checkpoint(name, None, payload.text, payload.serialization), raised

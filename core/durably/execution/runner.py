@@ -238,7 +238,8 @@ class Runner:
                 value = await self._body(ready)
             except ExecutionSignal:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
+                # An exit is the code's own wish, which a replay would only repeat; so it is an outcome.
                 return await self._raised(run, error)
             return await self._returned(run, value)
         except HandedBack:
@@ -278,7 +279,7 @@ class Runner:
             return value
         return await self.result(run.workflow_id, run.declaration)
 
-    async def _raised(self, run: Run, error: Exception) -> Any:
+    async def _raised(self, run: Run, error: Exception | SystemExit) -> Any:
         run.check()
         checkpoint, raised = run.error_checkpoint(
             run.nondeterminism or error, CheckpointKey("", 0), run.declaration.name
@@ -286,7 +287,7 @@ class Runner:
         outcome = Outcome(Status.ERROR, None, checkpoint.error, checkpoint.serialization)
         if not await self._finish(run, outcome):
             return await self.result(run.workflow_id, run.declaration)
-        raise raised
+        raise error if isinstance(error, SystemExit) else raised
 
     async def _finish(self, run: Run, outcome: Outcome) -> bool:
         written = await self.services.ledger.finish(
