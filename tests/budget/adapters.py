@@ -41,6 +41,10 @@ class PsycopgAdapter:
         cursor = handle.execute(sql.encode(), params)
         return cursor.fetchall() if cursor.description else []
 
+    def run(self, sql: str) -> None:
+        """A statement of the user's."""
+        self.execute(self.connection, sql)
+
     def close(self) -> None:
         self.connection.close()
 
@@ -71,6 +75,10 @@ class Sqlite3Adapter:
     def execute(self, handle: sqlite3.Connection, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
         self.sent.append(sql)
         return handle.execute(sql, params).fetchall()
+
+    def run(self, sql: str) -> None:
+        """A statement of the user's."""
+        self.execute(self.connection, sql)
 
     def close(self) -> None:
         self.connection.close()

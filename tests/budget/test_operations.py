@@ -32,8 +32,9 @@ def charge(number: int) -> int:
     return number
 
 
-def quiet(counter: Counter, **settings: object) -> Durably:
-    return Durably("shop", system_database_url=counter.url, lease_seconds=120, executes="own", **settings)  # type: ignore[arg-type]
+def quiet(counter: Counter, adapter: object = None) -> Durably:
+    adapters = {} if adapter is None else {"default": adapter}
+    return Durably("shop", system_database_url=counter.url, lease_seconds=120, executes="own", adapters=adapters)
 
 
 @pytest.fixture
@@ -197,7 +198,7 @@ def transaction_costs(counter: Counter, adapter: PsycopgAdapter | Sqlite3Adapter
 
     @transaction(name="reserve")
     def reserve(number: int) -> int:
-        adapter.execute(adapter.connection, f"INSERT INTO stock VALUES ({number})")  # type: ignore[arg-type]
+        adapter.run(f"INSERT INTO stock VALUES ({number})")
         return number
 
     @workflow(name="order")
@@ -209,8 +210,8 @@ def transaction_costs(counter: Counter, adapter: PsycopgAdapter | Sqlite3Adapter
         sent[:] = adapter.sent[before:]
         return 1
 
-    with quiet(counter, adapters={"default": adapter}):
-        adapter.execute(adapter.connection, "CREATE TABLE stock (number integer)")  # type: ignore[arg-type]
+    with quiet(counter, adapter):
+        adapter.run("CREATE TABLE stock (number integer)")
         order()
         settled(counter)
         with counter.counting() as whole:

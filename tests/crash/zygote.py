@@ -200,7 +200,8 @@ def _wait(pid: int, seconds: float, *, meant: bool) -> Ended:
         nonlocal alarmed
         if waiting:
             alarmed = True
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just been waited for
+                os.kill(pid, signal.SIGKILL)
 
     signal.signal(signal.SIGALRM, kill)
     signal.signal(signal.SIGUSR1, kill)

@@ -134,7 +134,7 @@ def test_what_arrives_while_one_batch_is_written_goes_into_the_next() -> None:
         for thread in threads:
             thread.join(5)
 
-    in_threads([partial(record, commit, commands[0]), later])  # type: ignore[list-item]
+    in_threads([partial(record, commit, commands[0]), later])
     assert [len(batch) for batch in blocked.batches] == [1, 20]
     commit.close()
 

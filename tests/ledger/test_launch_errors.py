@@ -19,10 +19,10 @@ from durably.clock import SystemClock
 from durably.config import Settings
 
 
-def launch(url: str, **settings: bool) -> DurablyError:
+def launch(url: str) -> DurablyError:
     """The error that launching with this system database raises."""
     with pytest.raises(DurablyError) as raised:
-        Durably("shop", system_database_url=url, **settings).launch()  # type: ignore[arg-type]
+        Durably("shop", system_database_url=url).launch()
     shown = "".join(traceback.format_exception(raised.value))
     assert "hunter2" not in shown, "nor does its traceback"
     return raised.value

@@ -85,7 +85,8 @@ def copied(backend: PostgresBackend, count: int) -> None:
         raw.execute(
             "INSERT INTO durably.workflow_status (workflow_uuid, run_id, status, name, application_name, executor_id,"
             " attempt, created_at) SELECT 'f' || n, 'r' || n, CASE n %% 500 WHEN 1 THEN 'PENDING'"
-            " WHEN 2 THEN 'ENQUEUED' ELSE 'SUCCESS' END, 'order', 'shop', 'e' || n %% 7, 1, n FROM generate_series(1, %s) n",
+            " WHEN 2 THEN 'ENQUEUED' ELSE 'SUCCESS' END, 'order', 'shop', 'e' || n %% 7, 1, n"
+            " FROM generate_series(1, %s) n",
             (count,),
         )
         for table, value in (("workflow_inputs", "inputs"), ("workflow_outputs", "output")):

@@ -27,7 +27,7 @@ class Threads:
     def __init__(self, name: str) -> None:
         self._name = name
         self._mutex = threading.Lock()
-        self._idle: list[queue.SimpleQueue[Callable[[], None] | None]] = []
+        self._idle: dict[queue.SimpleQueue[Callable[[], None] | None], threading.Thread] = {}
         self._count = 0
         self._closed = False
 
@@ -35,7 +35,7 @@ class Threads:
         """Run ``work`` on an idle thread, or on a new one."""
         with self._mutex:
             if self._idle:
-                self._idle.pop().put(work)
+                self._idle.popitem()[0].put(work)
                 return
             self._count += 1
             name = f"{self._name}-{self._count}"
@@ -45,9 +45,11 @@ class Threads:
         """End the idle threads; those that still work end after it."""
         with self._mutex:
             self._closed = True
-            idle, self._idle = self._idle, []
+            idle, self._idle = self._idle, {}
         for inbox in idle:
             inbox.put(None)
+        for thread in idle.values():
+            thread.join()
 
     def _work(self, first: Callable[[], None]) -> None:
         inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -64,13 +66,12 @@ class Threads:
         with self._mutex:
             if self._closed:
                 return None
-            self._idle.append(inbox)
+            self._idle[inbox] = threading.current_thread()
         try:
             return inbox.get(timeout=IDLE_SECONDS)
         except queue.Empty:
             with self._mutex:
-                if inbox in self._idle:
-                    self._idle.remove(inbox)
+                if self._idle.pop(inbox, None) is not None:
                     return None
         return inbox.get()
 
