@@ -10,7 +10,8 @@ import typing
 
 from durably._version import __version__
 from durably.ambient import attempt, configured, logger, step_id, step_key, workflow_id, workflow_options
-from durably.declarations import StepOptions, step, transaction, workflow
+from durably.declarations import step, transaction, workflow
+from durably.declared import StepOptions
 from durably.engine import Durably
 from durably.errors import (
     AmbientTransactionError,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from durably.declarations import StepOptions
+from durably.declared import StepOptions
 from durably.handles import AsyncWorkflowHandle as WorkflowHandle
 from durably.inline import run_inline
 from durably.serialization import TypeTable

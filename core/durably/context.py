@@ -27,7 +27,7 @@ from durably.errors import (
 )
 
 if TYPE_CHECKING:
-    from durably.declarations import Declaration
+    from durably.declared import Declaration
 
 
 class CurrentRun(Protocol):

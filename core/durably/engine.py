@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from durably import context
 from durably.clock import Clock, SystemClock
 from durably.config import Executes, resolve
-from durably.declarations import Declaration, declaration_of
+from durably.declared import Declaration, declaration_of
 from durably.drive import Offload, drive, refuse_on_loop
 from durably.errors import ConfigurationError, NotExecutingError, NotRegisteredError
 from durably.model import WorkflowStatus

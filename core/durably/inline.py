@@ -10,7 +10,7 @@ from types import FunctionType
 from typing import Any
 
 from durably import context
-from durably.declarations import Declaration, StepOptions, declaration_of
+from durably.declared import Declaration, StepOptions, declaration_of
 from durably.drive import Offload, drive, running_loop
 from durably.errors import BlockingCallError, ConfigurationError
 from durably.execution.calls import CallingRun

@@ -11,7 +11,7 @@ from durably.client import Connected, open_ledger
 from durably.clock import Clock
 from durably.config import Settings
 from durably.context import CurrentEngine
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.drive import drive
 from durably.errors import ConfigurationError, DeclarationError, NotLaunchedError
 from durably.execution.adapters import Adapters

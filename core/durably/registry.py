@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from durably.errors import DeclarationError, NotRegisteredError
 
 if TYPE_CHECKING:
-    from durably.declarations import Declaration
+    from durably.declared import Declaration
 
 T = TypeVar("T")
 

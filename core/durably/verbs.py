@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from durably import context
-from durably.declarations import StepOptions
+from durably.declared import StepOptions
 from durably.drive import blocking, drive, refuse_on_loop
 from durably.engine import Durably
 from durably.handles import WorkflowHandle

@@ -14,7 +14,7 @@ from sqlalchemy import Engine, create_engine
 
 import durably
 from durably import Durably
-from durably.declarations import declaration_of
+from durably.declared import declaration_of
 from durably.registry import registry
 from durably_sqlalchemy import SQLAlchemy
 from tests.crash import journal, oracle

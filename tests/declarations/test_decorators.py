@@ -10,7 +10,7 @@ import pytest
 
 import durably
 from durably import ConfigurationError, DeclarationError, DurablyError, step, transaction, workflow
-from durably.declarations import declaration_of
+from durably.declared import declaration_of
 from durably.registry import registry
 
 DECORATORS = [pytest.param(one, id=one.__name__) for one in (workflow, step, transaction)]

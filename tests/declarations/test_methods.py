@@ -9,7 +9,7 @@ import pytest
 
 import durably
 from durably import DeclarationError, Durably, SerializationError, configured, step, workflow
-from durably.declarations import declaration_of
+from durably.declared import declaration_of
 from durably.registry import registry
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from durably import DeclarationError, step, workflow
-from durably.declarations import declaration_of
+from durably.declared import declaration_of
 from durably.registry import registry
 
 

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from durably.adapter import Closes, Flushes, Parameter
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.errors import ConfigurationError, DatabaseUnavailableError, NoAdapterError
 from durably.sql import completion
 from durably.sql.begin import begin_plan

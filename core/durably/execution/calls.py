@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from durably import context
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.errors import NonDeterminismError
 from durably.execution.child import CallChild, child_id, run_child
 from durably.execution.run import Run

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any, Protocol
 
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.execution.run import Run
 from durably.model import CheckpointKey
 

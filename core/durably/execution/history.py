@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.errors import NonDeterminismError
 from durably.model import Checkpoint, CheckpointKey
 

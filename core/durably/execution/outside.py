@@ -8,7 +8,7 @@ from typing import Any
 
 from durably import context
 from durably.clock import Clock
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.errors import TransactionRetriesExceededError
 from durably.execution.adapters import Half
 from durably.sql.failures import is_transient, was_cancelled

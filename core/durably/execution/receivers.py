@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.errors import NotRegisteredError, SerializationError
 from durably.model import WorkflowStatus
 from durably.registry import class_name, registry

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.drive import Promise
 from durably.errors import NonDeterminismError
 from durably.execution.history import History

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from durably import context
 from durably.context import CurrentEngine, Frame
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.errors import (
     NotLaunchedError,
     NotRegisteredError,

@@ -9,7 +9,7 @@ from typing import Any
 from durably import context
 from durably.context import Body
 from durably.crashpoints import reach
-from durably.declarations import Declaration, StepOptions
+from durably.declared import Declaration, StepOptions
 from durably.errors import BlockingCallError, SerializationError, StepAttemptsExceededError
 from durably.execution.run import Run
 from durably.model import CheckpointKey

@@ -23,7 +23,7 @@ from uuid import uuid4
 from durably import context
 from durably.context import Body
 from durably.crashpoints import reach
-from durably.declarations import Declaration
+from durably.declared import Declaration
 from durably.errors import AmbientTransactionError, TransactionEndedError, TransactionRetriesExceededError
 from durably.execution.adapters import Half
 from durably.execution.run import Run
