@@ -185,9 +185,9 @@ def owner_check() -> Callable[[str], None]:
 
 
 def _wrong_thread(used: str, name: str) -> WrongThreadError:
-    of = f" {name!r}" if name else ""
+    of = f" of transaction {name!r}" if name else ""
     return WrongThreadError(
-        f"{used} of transaction{of} was used from another thread or task than its own; "
+        f"{used}{of} was used from another thread or task than its own; "
         "do the database work in the transaction's own body, and hand plain values to threads and tasks",
         transaction=name,
     )

@@ -97,7 +97,7 @@ class SessionKindError(DurablyError):
 
 
 class TransactionEndedError(DurablyError):
-    """The user's function ended the transaction itself (commit, rollback); nothing was recorded."""
+    """The user's function ended the transaction itself (commit, rollback); recorded as its error, not as a success."""
 
 
 class AmbientTransactionError(DurablyError):

@@ -129,7 +129,7 @@ class TestWorkflows:
 
     def test_a_hundred_steps_at_once_share_their_commits(self, counter: Counter) -> None:
         found: list[Cost] = []
-        arrived, go_on, done = threading.Barrier(101), threading.Barrier(101), threading.Barrier(101)
+        arrived, go_on, done, leave = (threading.Barrier(101) for _ in range(4))
 
         @workflow(name="order")
         def order(number: int) -> int:
@@ -137,6 +137,7 @@ class TestWorkflows:
             go_on.wait(30)
             charge(number)
             done.wait(30)
+            leave.wait(30)
             return number
 
         def counts() -> None:
@@ -144,6 +145,7 @@ class TestWorkflows:
             with counter.counting() as counted:
                 go_on.wait(30)
                 done.wait(30)
+            leave.wait(30)
             found.extend(counted)
 
         in_threads([counts, *(partial(order, number) for number in range(100))], 60)

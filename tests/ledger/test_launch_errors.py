@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -100,7 +101,7 @@ def test_a_launch_that_failed_can_be_tried_again(postgres_url: str) -> None:
     app = Durably("shop", system_database_url=postgres_url, run_migrations=False)
     with pytest.raises(ConfigurationError):
         app.launch()
-    Durably("shop", system_database_url=postgres_url).launch()
+    open_ledger(Settings("shop", postgres_url), SystemClock()).close()
     app.launch()
     app.shutdown()
 
@@ -152,7 +153,8 @@ def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
 READ_ONLY = """
 import os, sys
 from durably import DatabaseUnavailableError, Durably
-import durably.ledger.sqlite, durably.executors.lease, asyncio  # while this user can still read them
+with Durably("warm", system_database_url=sys.argv[2]):
+    pass  # every module is loaded while this user can still read it
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)
@@ -164,10 +166,8 @@ except DatabaseUnavailableError as error:
 
 
 @pytest.mark.parametrize("migrated", [True, False])
-def test_a_file_that_is_read_only(migrated: bool) -> None:
+def test_a_file_that_is_read_only(migrated: bool, sqlite_path: Path) -> None:
     """In a folder that every user can enter; an administrator's rights are given up for it."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="durably-test-") as folder:
         path = Path(folder) / "shop.db"
         if migrated:
@@ -178,7 +178,7 @@ def test_a_file_that_is_read_only(migrated: bool) -> None:
         os.chmod(folder, 0o555)  # noqa: S103
         try:
             run = subprocess.run(
-                [sys.executable, "-c", READ_ONLY, f"sqlite:///{path}"],
+                [sys.executable, "-c", READ_ONLY, f"sqlite:///{path}", f"sqlite:///{sqlite_path}"],
                 capture_output=True,
                 text=True,
                 timeout=60,

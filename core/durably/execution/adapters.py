@@ -34,6 +34,7 @@ class Half:
     def __init__(self, name: str, adapter: Any) -> None:
         self.name = name
         self.adapter = adapter
+        self._flushes = isinstance(adapter, Flushes)
         self.asynchronous = inspect.iscoroutinefunction(adapter.execute)
         self.dialect: Dialect = DIALECTS[adapter.dialect]
         self.gate: Gate | None = None
@@ -52,7 +53,7 @@ class Half:
 
     async def flush(self, handle: Any) -> None:
         """Have a unit of work write what is pending."""
-        if isinstance(self.adapter, Flushes):
+        if self._flushes:
             flushed = self.adapter.flush(handle)
             if self.asynchronous:
                 await flushed
