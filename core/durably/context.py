@@ -10,9 +10,9 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from contextvars import ContextVar, Token
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 from weakref import WeakSet
 
 from durably.drive import running_loop
@@ -28,6 +28,8 @@ from durably.errors import (
 
 if TYPE_CHECKING:
     from durably.declared import Declaration
+
+T = TypeVar("T")
 
 
 class CurrentRun(Protocol):
@@ -63,8 +65,7 @@ class CurrentEngine(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Body:
+class Body(NamedTuple):
     """The step or transaction whose body runs right now. ``attempt`` counts from 1."""
 
     name: str
@@ -74,8 +75,7 @@ class Body:
     transaction: bool = False
 
 
-@dataclass(frozen=True)
-class Frame:
+class Frame(NamedTuple):
     """The current workflow and, inside a step or transaction, its body."""
 
     run: CurrentRun
@@ -100,27 +100,36 @@ _engine: ContextVar[CurrentEngine | None] = ContextVar("durably_engine", default
 _options: ContextVar[OptionsBlock | None] = ContextVar("durably_options", default=None)
 
 
+class _Put(Generic[T]):
+    """Gives a context variable a value for a ``with`` block, at a third of the price of a generator."""
+
+    __slots__ = ("_token", "_value", "_variable")
+
+    def __init__(self, variable: ContextVar[T], value: T) -> None:
+        self._variable = variable
+        self._value = value
+
+    def __enter__(self) -> None:
+        self._token: Token[T] = self._variable.set(self._value)
+
+    def __exit__(self, *_: object) -> None:
+        self._variable.reset(self._token)
+
+
 def frame() -> Frame | None:
     """The current workflow frame, or None outside a workflow."""
     return _frame.get()
 
 
-@contextmanager
-def entered(new: Frame | None) -> Iterator[None]:
+def entered(new: Frame | None) -> _Put[Frame | None]:
     """Make ``new`` the current frame."""
-    token = _frame.set(new)
-    try:
-        yield
-    finally:
-        _frame.reset(token)
+    return _Put(_frame, new)
 
 
-@contextmanager
-def body(new: Body) -> Iterator[None]:
+def body(new: Body) -> _Put[Frame | None]:
     """Enter the body of a step or transaction of the current workflow, if there is one."""
     current = _frame.get()
-    with entered(replace(current, body=new) if current is not None else None):
-        yield
+    return _Put(_frame, Frame(current.run, current.branch, new) if current is not None else None)
 
 
 # -- transactions ------------------------------------------------------------------------------------------------
@@ -212,14 +221,9 @@ def engine_shut_down(engine: CurrentEngine) -> None:
         _launched.remove(engine)
 
 
-@contextmanager
-def engine_current(engine: CurrentEngine) -> Iterator[None]:
+def engine_current(engine: CurrentEngine) -> _Put[CurrentEngine | None]:
     """Make ``engine`` the current one of this context."""
-    token = _engine.set(engine)
-    try:
-        yield
-    finally:
-        _engine.reset(token)
+    return _Put(_engine, engine)
 
 
 def current_engine() -> CurrentEngine:
@@ -321,11 +325,6 @@ def options() -> OptionsBlock:
     return _options.get() or OptionsBlock()
 
 
-@contextmanager
-def options_set(block: OptionsBlock | None) -> Iterator[None]:
+def options_set(block: OptionsBlock | None) -> _Put[OptionsBlock | None]:
     """Put ``block`` in force."""
-    token = _options.set(block)
-    try:
-        yield
-    finally:
-        _options.reset(token)
+    return _Put(_options, block)

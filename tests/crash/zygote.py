@@ -103,12 +103,12 @@ class Zygote:
         """End the process that runs or is stopped, if there is one."""
         if self._child is None:
             return
-        if self._stopped:
-            self._send({"signal": int(signal.SIGKILL), "seconds": 45.0})
-        else:
+        if not self._stopped:
             # Only the zygote knows whether the id is still its child's.
             self._process.send_signal(signal.SIGUSR1)
-        while self._child is not None:
+            self.ended()
+        if self._stopped:
+            self._send({"signal": int(signal.SIGKILL), "seconds": 45.0})
             self.ended()
 
     def _line(self) -> str:

@@ -253,6 +253,7 @@ class GroupCommit:
                     self._wake_writer.wait(self._seconds_to_wait())
                 self._leader = threading.current_thread()
             while batch := self._take():
+                deliveries: list[Delivery]
                 try:
                     deliveries = self._answered(batch)
                 except BaseException as error:  # no signal comes here: it is not for somebody else to try again

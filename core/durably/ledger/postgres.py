@@ -7,6 +7,7 @@ kinds goes out as one pipeline; both can be turned off for poolers that hand con
 
 from __future__ import annotations
 
+import functools
 import json
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -45,6 +46,12 @@ _SETTINGS = (
 )
 
 
+@functools.lru_cache(maxsize=256)
+def _query(sql: str) -> bytes:
+    """A statement as psycopg takes it; bytes, since its types want text to be written out in the program."""
+    return render(sql, POSTGRESQL, "format").encode()
+
+
 class PostgresSession:
     """Statements on one PostgreSQL connection."""
 
@@ -55,8 +62,9 @@ class PostgresSession:
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._observe is not None:
             self._observe(sql, 1)
-        cursor = self._connection.execute(render(sql, POSTGRESQL, "format"), params)
-        return cursor.fetchall() if cursor.description is not None else []
+        cursor = self._connection.execute(_query(sql), params)
+        # ``description`` would tell as well, but makes an object of each column.
+        return cursor.fetchall() if cursor.rownumber is not None else []
 
 
 class PostgresConnection:
@@ -96,11 +104,9 @@ class PostgresConnection:
                     result = work(raw)
                     raw.execute("COMMIT")
                     return result
+                # What a pipeline sends before its one Sync is a transaction, without BEGIN and COMMIT.
                 with raw.pipeline():
-                    raw.execute("BEGIN")
-                    result = work(raw)
-                    raw.execute("COMMIT")
-                return result
+                    return work(raw)
             except BaseException:
                 self._recover(raw)
                 raise
@@ -343,7 +349,7 @@ class _Batch:
         return session.execute(sql, (_as_json(group),))
 
     def _all(self, raw: psycopg.Connection[Any]) -> list[psycopg.Cursor[Any]]:
-        cursors = [raw.execute(render(sql, POSTGRESQL, "format"), (_as_json(group),)) for _, sql, group in self._groups]
+        cursors = [raw.execute(_query(sql), (_as_json(group),)) for _, sql, group in self._groups]
         if self._observe is not None:
             for _, sql, _ in self._groups:
                 self._observe(sql, 0)

@@ -12,7 +12,7 @@ from durably.errors import ConfigurationError
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # hashed by identity: it is part of the key of ``render``'s cache
 class Dialect:
     """One kind of database. Statements are written with ``?`` and the marks below, and rendered once per dialect."""
 
