@@ -85,9 +85,7 @@ def _run_command(block: Block, path: Path) -> None:
         if shown.strip() in ("", "...") or shown.startswith("$ "):
             continue
         if not any(expected.fullmatch(line.strip()) for line in output):
-            raise AssertionError(
-                f"{where} does not print {shown!r} (in this place); it prints:\n{run.stdout}"
-            )
+            raise AssertionError(f"{where} does not print {shown!r} (in this place); it prints:\n{run.stdout}")
 
 
 if __name__ == "__main__":

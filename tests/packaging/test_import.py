@@ -52,8 +52,6 @@ def test_only_the_standard_library_is_loaded(fastest: Import) -> None:
     assert roots - sys.stdlib_module_names == {"durably"}
 
 
-@pytest.mark.parametrize(
-    "heavy", ["asyncio", "sqlalchemy", "psycopg", "pydantic", "typer", "importlib.metadata"]
-)
+@pytest.mark.parametrize("heavy", ["asyncio", "sqlalchemy", "psycopg", "pydantic", "typer", "importlib.metadata"])
 def test_what_a_feature_needs_waits_for_it(fastest: Import, heavy: str) -> None:
     assert heavy not in fastest.modules

@@ -111,9 +111,7 @@ def test_a_forked_child_does_not_stop_its_parents_server(server: PostgresServer)
     assert ask(server.url(), "SELECT 1") == 1
 
 
-def test_a_given_server_is_used_and_left_running(
-    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_given_server_is_used_and_left_running(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(URL_VARIABLE, server.url() + "?application_name=given")
     with postgres_for_tests() as given:
         assert not given.is_private
