@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import time
 
-import pytest
-
 from durably import Durably, workflow
 from tests.budget.counting import Counter, settled
 
 SECONDS = 6.5
 
 
-@pytest.mark.xfail(
-    reason="the heartbeat and the look for work send 10 statements in 6.5 s, 22 with BEGIN and COMMIT", strict=True
-)
 def test_an_idle_process_sends_at_most_one_statement_a_second(counter: Counter) -> None:
     @workflow(name="order")
     def order() -> None: ...

@@ -210,7 +210,7 @@ def write(batch):
 
 commit = GroupCommit(write, "test")
 stop = threading.Event()
-answered = [0] * 9
+answered = [0] * 14
 
 errors = []
 threading.excepthook = lambda args: errors.append(args.exc_value)
@@ -232,7 +232,7 @@ def asynchronous(place):
     asyncio.run(main())
 
 threads = [threading.Thread(target=kind, args=(place,), daemon=True)
-           for place, kind in enumerate([blocking] * 4 + [asynchronous] * 2)]
+           for place, kind in enumerate([blocking] * 12 + [asynchronous] * 2)]
 for thread in threads: thread.start()
 signal.signal(signal.SIGALRM, handler)
 signal.setitimer(signal.ITIMER_REAL, 0.001)
@@ -247,7 +247,7 @@ while time.monotonic() < end:
         armed = False
     now = time.monotonic()
     if now - looked > 2:
-        stuck = [place for place in range(6) if answered[place] == before[place]]
+        stuck = [place for place in range(14) if answered[place] == before[place]]
         if stuck:
             signal.setitimer(signal.ITIMER_REAL, 0)
             print("STUCK", stuck, hits, flush=True)

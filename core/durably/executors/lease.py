@@ -94,7 +94,7 @@ class LeaseKeeper:
     def _renew(self, work: Callable[[Session], None]) -> None:
         began = self._clock.monotonic()
         late = self._limit != 0.0 and began > self._limit
-        held = self._connection.change(lambda session: self._renewed_by(work, session, look=late))
+        held = self._connection.each(lambda session: self._renewed_by(work, session, look=late))
         if late and self.lapsed is not None:
             # Others may have taken over meanwhile; no body may begin before the runs know which of them are lost.
             self.lapsed(held, began)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from durably.clock import Clock
 from durably.crashpoints import reach
 from durably.drive import drive
 from durably.errors import NotLaunchedError
+from durably.execution.run import Run
 from durably.execution.runner import Ready, Runner
 from durably.executors.process import proved_dead
 from durably.ledger import queries
@@ -59,29 +60,29 @@ class Takeover:
             self._thread.join()
 
     def _loop(self) -> None:
-        look_at = 0.0
+        # With the renewals of the lease that is three statements a turn, so that an idle process sends less than one a
+        # second; what must be found sooner has to be announced, not polled for.
         while not self._stop.is_set():
             try:
-                if self._clock.monotonic() >= look_at:
-                    self.look()
-                    look_at = self._clock.monotonic() + self._look_seconds
-                if self._claims:
-                    self._take(lambda limit: queries.claim_waiting_by(self._known(), limit))
+                self.look()
+                while self._claims and not self._stop.is_set():
+                    if self._take(lambda limit: queries.claim_waiting_by(self._known(), limit)) < CLAIM:
+                        break
             except NotLaunchedError:
                 return
             except Exception:
                 log.exception("could not look for work; trying again")
-            self._clock.wait(self._stop, self._look_seconds / 2)
+            self._clock.wait(self._stop, self._look_seconds)
 
     def look(self) -> None:
         """Take over from the dead, and see to what is held here but does not run."""
-        if self._claims:
-            for other in drive(
-                self._services.ledger.read(lambda session: queries.other_executors(session, self._claimant))
-            ):
-                if other.expired or proved_dead(other.process):
-                    self._take_over(other.executor_id, "its lease ran out" if other.expired else "its process is gone")
-        self._reconcile()
+        began = self._clock.monotonic()
+        running = {run.workflow_id: run for run in self._services.active.runs()}
+        others, held = drive(self._services.ledger.read(lambda session: queries.around(session, self._claimant)))
+        self._reconcile(running, held, began)
+        for other in others if self._claims else ():
+            if other.expired or proved_dead(other.process):
+                self._take_over(other.executor_id, "its lease ran out" if other.expired else "its process is gone")
 
     def _take_over(self, executor_id: str, why: str) -> None:
         while not self._stop.is_set():
@@ -113,7 +114,7 @@ class Takeover:
             return 0
         asked_at = self._clock.monotonic()
         reach("claim.before")
-        claimed = drive(self._services.ledger.change(claim(room)))
+        claimed = drive(self._services.ledger.each(claim(room)))
         if claimed:
             reach("claim.after")
         return self._run(claimed, asked_at)
@@ -137,15 +138,9 @@ class Takeover:
             if run.workflow_id not in held and run.asked_at < began:
                 run.stop("another executor took it over, or it was cancelled")
 
-    def _reconcile(self) -> None:
-        """Compare what the database says this executor holds with what it runs."""
-        began = self._clock.monotonic()
+    def _reconcile(self, running: Mapping[str, Run], held: set[str], began: float) -> None:
+        """Compare what this executor holds by the database, read after ``began``, with what ran here just before."""
         executor_id = self._claimant.executor_id
-        running = {run.workflow_id: run for run in self._services.active.runs()}
-        held = {
-            workflow_id
-            for workflow_id, _ in drive(self._services.ledger.read(lambda session: queries.held(session, executor_id)))
-        }
         for workflow_id, run in running.items():
             if workflow_id not in held and run.held_since is not None and run.held_since < began:
                 run.stop("another executor took it over, or it was cancelled")

@@ -25,6 +25,10 @@ class Session(Protocol):
 class Connection(Protocol):
     """A connection kept for one purpose (the heartbeat's), opened at first use and again after a loss."""
 
+    def each(self, work: Callable[[Session], T]) -> T:
+        """Run ``work``, each of its statements in a transaction of its own."""
+        ...
+
     def change(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` in one transaction."""
         ...
@@ -54,6 +58,10 @@ class Backend(Protocol):
 
     def change(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` in one write transaction."""
+        ...
+
+    def each(self, work: Callable[[Session], T]) -> T:
+        """Run ``work``, which writes, each of its statements in a transaction of its own."""
         ...
 
     def connection(self) -> Connection:

@@ -134,6 +134,10 @@ class Ledger:
         """Run a change in a transaction of its own. ``work`` must be safe to repeat."""
         return await self._patiently(lambda: self.backend.change(work))
 
+    async def each(self, work: Callable[[Session], T]) -> T:
+        """Run a change, each statement in a transaction of its own. ``work`` must be safe to repeat."""
+        return await self._patiently(lambda: self.backend.each(work))
+
     async def _patiently(self, call: Callable[[], T]) -> T:
         delays = _Delays(self.where)
         while True:

@@ -85,6 +85,9 @@ class PostgresConnection:
 
         return self.read(in_transaction)
 
+    def each(self, work: Callable[[PostgresSession], T]) -> T:
+        return self.read(work)
+
     def read(self, work: Callable[[PostgresSession], T]) -> T:
         with self._mutex:
             raw = self._opened()
@@ -198,6 +201,9 @@ class PostgresBackend:
             return connection.change(work)
         finally:
             self._return(connection)
+
+    def each(self, work: Callable[[PostgresSession], T]) -> T:
+        return self.read(work)
 
     def connection(self) -> PostgresConnection:
         connection = PostgresConnection(self)

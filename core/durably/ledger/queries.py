@@ -210,23 +210,37 @@ def renew_lease(session: Session, claimant: Claimant, lease_ms: int) -> bool:
     return bool(rows)
 
 
+# `> ''` keeps the second part on the index of what is PENDING, which is small.
+_OTHERS = (
+    "SELECT executor_id, process, lease_expires_at < {now} FROM {t}executors"
+    " WHERE application_name = ? AND executor_id <> ?"
+    " UNION ALL SELECT DISTINCT s.executor_id, NULL, 1 = 1 FROM {t}workflow_status s"
+    " WHERE s.status = 'PENDING' AND s.executor_id > '' AND s.application_name = ? AND s.executor_id <> ?"
+    " AND NOT EXISTS (SELECT 1 FROM {t}executors e WHERE e.application_name = s.application_name"
+    " AND e.executor_id = s.executor_id)"
+)
+_AROUND = (
+    f"SELECT 'executor', o.* FROM ({_OTHERS}) o"  # noqa: S608
+    " UNION ALL SELECT 'held', workflow_uuid, NULL, NULL FROM {t}workflow_status"
+    " WHERE executor_id = ? AND status = 'PENDING'"
+)
+
+
 def other_executors(session: Session, claimant: Claimant) -> list[ExecutorRow]:
     """Every other executor of the application; also one that holds workflows and is not known (any more).
 
     The server may still have a start of an executor that was proved dead and forgotten, and commit it after that.
     """
     others = (claimant.application_name, claimant.executor_id)
-    # `> ''` keeps the second part on the index of what is PENDING, which is small.
-    rows = session.execute(
-        "SELECT executor_id, process, lease_expires_at < {now} FROM {t}executors"
-        " WHERE application_name = ? AND executor_id <> ?"
-        " UNION ALL SELECT DISTINCT s.executor_id, NULL, 1 = 1 FROM {t}workflow_status s"
-        " WHERE s.status = 'PENDING' AND s.executor_id > '' AND s.application_name = ? AND s.executor_id <> ?"
-        " AND NOT EXISTS (SELECT 1 FROM {t}executors e WHERE e.application_name = s.application_name"
-        " AND e.executor_id = s.executor_id)",
-        (*others, *others),
-    )
-    return [ExecutorRow(row[0], row[1], bool(row[2])) for row in rows]
+    return [ExecutorRow(row[0], row[1], bool(row[2])) for row in session.execute(_OTHERS, (*others, *others))]
+
+
+def around(session: Session, claimant: Claimant) -> tuple[list[ExecutorRow], set[str]]:
+    """``other_executors``, and the ids of all that the claimant holds itself, in one read."""
+    others = (claimant.application_name, claimant.executor_id)
+    rows = session.execute(_AROUND, (*others, *others, claimant.executor_id))
+    executors = [ExecutorRow(row[1], row[2], bool(row[3])) for row in rows if row[0] == "executor"]
+    return executors, {row[1] for row in rows if row[0] == "held"}
 
 
 def forget_executor(session: Session, application_name: str, executor_id: str) -> None:

@@ -67,6 +67,13 @@ class SqliteConnection:
         finally:
             self._backend.gate.release()
 
+    def each(self, work: Callable[[SqliteSession], T]) -> T:
+        drive(_pass(self._backend.gate))
+        try:
+            return self.read(work)
+        finally:
+            self._backend.gate.release()
+
     def _in_transaction(self, work: Callable[[SqliteSession], T]) -> T:
         raw = self._opened()
         session = SqliteSession(raw, self._backend.observe)
@@ -163,6 +170,9 @@ class SqliteBackend:
 
     def change(self, work: Callable[[SqliteSession], T]) -> T:
         return self._writer.change(work)
+
+    def each(self, work: Callable[[SqliteSession], T]) -> T:
+        return self._writer.each(work)
 
     def read(self, work: Callable[[SqliteSession], T]) -> T:
         with self._mutex:
