@@ -113,3 +113,20 @@ def test_a_wait_that_is_cancelled_leaves_the_workflow_alone(system_url: str) -> 
 
     assert asyncio.run(main()) == "done"
     assert ran == ["flow"]
+
+
+def test_an_exit_by_the_workflows_own_code_is_its_outcome(system_url: str) -> None:
+    ran: list[str] = []
+
+    @workflow
+    def flow() -> None:
+        ran.append("flow")
+        raise SystemExit(3)
+
+    with Durably("interrupted", system_database_url=system_url, lease_seconds=LEASE):
+        handle = durably.start_workflow(flow)
+        with pytest.raises(durably.RemoteError) as caught:
+            handle.get_result(timeout_seconds=30)
+        assert handle.get_status().status is Status.ERROR
+    assert caught.value.type_name == "builtins.SystemExit"  # type: ignore[attr-defined]
+    assert ran == ["flow"]

@@ -6,6 +6,7 @@ The same coroutines run a workflow in its caller's thread, in a background threa
 from __future__ import annotations
 
 import logging
+import threading
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -238,8 +239,13 @@ class Runner:
                 value = await self._body(ready)
             except ExecutionSignal:
                 raise
-            except (Exception, SystemExit) as error:
-                # An exit is the code's own wish, which a replay would only repeat; so it is an outcome.
+            except Exception as error:
+                return await self._raised(run, error)
+            except SystemExit as error:
+                # In the main thread it may be a signal's (the process is told to end), and is no outcome. Elsewhere it
+                # is the code's own, which a replay would only repeat.
+                if threading.current_thread() is threading.main_thread():
+                    raise
                 return await self._raised(run, error)
             return await self._returned(run, value)
         except HandedBack:
