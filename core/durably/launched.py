@@ -13,7 +13,7 @@ from durably.config import Settings
 from durably.context import CurrentEngine
 from durably.declared import Declaration
 from durably.drive import drive
-from durably.errors import ConfigurationError, DeclarationError, NotLaunchedError
+from durably.errors import DeclarationError, NotLaunchedError
 from durably.execution.adapters import Adapters
 from durably.execution.calls import CallingRun
 from durably.execution.child import child_id
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     import asyncio
 
 log = logging.getLogger("durably")
+
+#: How long a shutdown waits for a claim that is on its way.
+CLAIM_SECONDS = 5.0
 
 
 class Launched:
@@ -135,10 +138,14 @@ class Launched:
     def close(self, timeout_seconds: float) -> None:
         """Stop claiming; drain; hand back what is left; close. The lease is kept until the hand-back is done."""
         if self._takeover is not None:
-            self._takeover.close()
+            self._takeover.stop(CLAIM_SECONDS)
         active = self.services.active
         if len(active) and not drive(self._drained(timeout_seconds)):
             self._hand_back(active.runs())
+        # From here on nobody waits for a database that is away: what it has not got goes on when the lease is over.
+        self.connected.ledger.stop_waiting()
+        if self._takeover is not None:
+            self._takeover.close()
         for half in self.services.adapters.halves():
             if half.asynchronous:
                 self.loop.run(half.close())
@@ -159,9 +166,9 @@ class Launched:
             run.stop("the engine is shutting down")
         ids, executor_id = [run.workflow_id for run in runs], self.services.executor_id
         try:
-            count = drive(self.services.ledger.change(lambda session: queries.hand_back(session, executor_id, ids)))
+            # One try, and not the ledger's many: a shutdown ends, wherever the database is.
+            backend = self.services.ledger.backend
+            count = backend.change(lambda session: queries.hand_back(session, executor_id, ids))
             log.warning("handed back %d workflows that had not ended at shutdown", count)
-        except ConfigurationError:
-            raise
         except Exception as error:
             log.warning("could not hand back %d workflows (%s); they go on when the lease runs out", len(ids), error)

@@ -53,8 +53,14 @@ class Takeover:
         self._thread = threading.Thread(target=self._loop, name="durably-takeover", daemon=True)
         self._thread.start()
 
+    def stop(self, seconds: float) -> None:
+        """Claim nothing more. Waits a while for the claim that is on its way; the database may be away."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(seconds)
+
     def close(self) -> None:
-        """Claim nothing more."""
+        """Stop, and wait for the thread; the ledger must have stopped waiting."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()

@@ -48,6 +48,7 @@ class Ledger:
         self.where = where
         self._clock = clock
         self._closing = threading.Event()
+        self._given_up: Promise[None] = Promise()
         self._commit = GroupCommit(self._write)
         self._readers: ThreadPoolExecutor | None = None
         self._mutex = threading.Lock()
@@ -86,9 +87,14 @@ class Ledger:
             f"cannot open the system database {self.where}: {error}; {advice}", where=self.where
         )
 
+    def stop_waiting(self) -> None:
+        """From now on, what a database that is away refuses is given up with an error rather than tried again."""
+        self._closing.set()
+        self._given_up.set_result(None)
+
     def close(self) -> None:
         """Write what is queued, then close. What a dead database refuses now is given up with an error."""
-        self._closing.set()
+        self.stop_waiting()
         self._commit.close()
         with self._mutex:
             readers, self._readers = self._readers, None
@@ -147,7 +153,7 @@ class Ledger:
                 if self._closing.is_set() or not is_transient(error, connecting=True):
                     raise
                 delay = delays.after(error)
-            await self._clock.sleep(delay)
+            await self._clock.within(self._given_up, delay)
 
     def _offload(self, call: Callable[[], None]) -> None:
         from concurrent.futures import ThreadPoolExecutor
