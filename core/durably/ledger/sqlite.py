@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
@@ -46,7 +47,9 @@ class SqliteSession:
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         if self._observe is not None:
             self._observe(sql, 0)
-        return self._connection.execute(render(sql, SQLITE, "qmark"), params).fetchall()
+        # Closed in any case: a statement that is not read to its end keeps its lock on the file.
+        with contextlib.closing(self._connection.cursor()) as cursor:
+            return cursor.execute(render(sql, SQLITE, "qmark"), params).fetchall()
 
 
 class SqliteConnection:
