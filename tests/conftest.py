@@ -12,13 +12,23 @@ from durably.testing.postgres import PostgresServer, postgres_for_tests
 
 
 @pytest.fixture(autouse=True)
-def declarations() -> Iterator[None]:
-    """Forget what a test declared: its workflows and steps are in the registry for that test only."""
+def declarations(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Only what the test's own module and its helpers declare is in the registry, and what it adds is forgotten."""
     from durably.registry import registry
 
     before = registry.snapshot()
+    own = {
+        name: declaration
+        for name, declaration in before.declarations.items()
+        if not _of_another_test_module(declaration.function.__module__, request)
+    }
+    registry.restore(before._replace(declarations=own))
     yield
     registry.restore(before)
+
+
+def _of_another_test_module(module: str, request: pytest.FixtureRequest) -> bool:
+    return module.rpartition(".")[2].startswith("test_") and module != request.module.__name__
 
 
 @pytest.fixture(scope="session")

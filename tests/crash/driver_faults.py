@@ -64,7 +64,12 @@ def faulty_sqlite(faults: Faults) -> type[sqlite3.Connection]:
 
     class Cursor(sqlite3.Cursor):
         def execute(self, *args: Any) -> Any:
-            return faults.around(lambda: super(Cursor, self).execute(*args), _busy)
+            return faults.around(lambda: super(Cursor, self).execute(*args), self.fail)
+
+        def fail(self) -> sqlite3.OperationalError:
+            # A statement whose rows were not all fetched keeps its locks; a driver that fails ends it.
+            self.fetchall()
+            return _busy()
 
     class Connection(sqlite3.Connection):
         def cursor(self, factory: Any = Cursor) -> Any:
