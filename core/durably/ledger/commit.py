@@ -20,7 +20,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 from durably.drive import Delivery, Promise, deliver, running_loop
@@ -45,7 +45,7 @@ Write = Callable[[Sequence[Command]], "list[Answer | BaseException]"]
 class Entry(Promise[Any]):
     """One submitted command, and the promise of its answer."""
 
-    __slots__ = ("_committer", "command", "follower", "last", "turn")
+    __slots__ = ("_committer", "command", "follower", "last", "told", "turn")
 
     def __init__(self, committer: GroupCommit, command: Command) -> None:
         super().__init__()
@@ -53,7 +53,8 @@ class Entry(Promise[Any]):
         self.command = command
         #: Set while a thread is blocked on this entry: released when its answer is there or its turn to lead.
         self.turn: threading.Lock | None = None
-        #: Whom the thread that waits for this entry wakes as soon as it is awake itself.
+        #: Its answer is there, and so is ``follower``: whom the thread that waits for it wakes when awake itself.
+        self.told = False
         self.follower: threading.Lock | None = None
         #: What the thread that waits for this entry has written and not yet delivered.
         self.last: list[Delivery] | None = None
@@ -125,10 +126,9 @@ class GroupCommit:
         try:
             while (turn := self._place(entry)) is not None:
                 turn.acquire()
-                if entry.follower is not None:
-                    _release(entry.follower)
-                if entry.done():
-                    return
+                if entry.told:
+                    break
+            self._wake_follower(entry)
             if self._leader is entry:
                 self._lead(entry)
         except BaseException:
@@ -164,6 +164,7 @@ class GroupCommit:
             if self._leader is None and not entry.done():
                 self._leader = entry
             if self._leader is entry or entry.done():
+                entry.turn = None  # who is awake is nobody's follower any more
                 return None
             turn = threading.Lock()
             turn.acquire()
@@ -186,18 +187,21 @@ class GroupCommit:
 
     def _abandon(self, entry: Entry) -> None:
         """The thread that waits for ``entry`` was interrupted, wherever it was: undo or finish what it had begun."""
-        if entry.follower is not None:
-            _release(entry.follower)
+        with self._mutex:
+            entry.turn = None  # first, so that it is given the lead no more once it has been asked for it below
         if entry.last is not None:
             self._deliver(entry.last)
             entry.last = None
         if self._leader is entry:
             # What it had in hand, its own command included, is for somebody else to write (again).
             self._pass_on()
-        with self._mutex:
-            entry.turn = None
-            if not entry.done():
-                self._call_writer(0.0)
+        if not entry.done():
+            self.write_soon()
+        self._wake_follower(entry)
+
+    def _wake_follower(self, entry: Entry) -> None:
+        if entry.follower is not None:
+            _release(entry.follower)
 
     def _take(self) -> list[Entry]:
         awake, self._awake = self._awake, None
@@ -227,8 +231,9 @@ class GroupCommit:
             awake = threading.Lock()
             awake.acquire()
             turns = [*(one.turn for one in blocked if one.turn is not None), awake]
-            for one, turn in zip(blocked, turns[WAKE_AT_ONCE:], strict=False):
+            for one, turn in zip_longest(blocked, turns[WAKE_AT_ONCE:]):
                 one.follower = turn
+                one.told = True
             self._awake = awake
         for turn in turns[:WAKE_AT_ONCE]:
             _release(turn)
