@@ -117,7 +117,8 @@ class Round:
         self.seen: dict[str, bool] = {}
         self._alice, self._bob = alice, bob
 
-    def zombie(self) -> None:
+    def zombie(self, delay: float = 0.0) -> None:
+        time.sleep(delay)
         late = [checkpoint(workflow_id) for workflow_id in self.ids]
         self.answers.update(zip(self.ids, self._alice.write(late), strict=True))
 
@@ -142,7 +143,9 @@ def slipped(rounds: int, alice: Backend, bob: Backend) -> tuple[int, int]:
     for turn in range(rounds):
         race = Round(turn, alice, bob)
         alice.write([start(workflow_id) for workflow_id in race.ids])
-        both(race.zombie, partial(race.claims, chance.uniform(0, 0.001)))
+        # In every other round the zombie is the one that comes later; which of the two wins is decided by the database.
+        delays = (0.0, chance.uniform(0, 0.001)) if turn % 2 else (chance.uniform(0, 0.02), 0.0)
+        both(partial(race.zombie, delays[0]), partial(race.claims, delays[1]))
         assert {one for one, steps in race.history(race.ids).items() if steps} == race.recorded()
         count += sum(not race.seen[workflow_id] for workflow_id in race.recorded())
         fenced += len(race.ids) - len(race.recorded())
