@@ -32,6 +32,7 @@ from durably.ledger import queries
 from durably.model import Checkpoint, CheckpointKey
 from durably.sql import completion
 from durably.sql.completion import Guard, Place, Recording
+from durably.sql.drivers import Failure
 from durably.sql.failures import classify, is_transient, was_cancelled
 
 log = logging.getLogger("durably.transactions")
@@ -190,11 +191,25 @@ class _Protocol:
             statement = completion.record_fenced(dialect, self.place, checkpoint, self.started_at, guard)
         else:
             statement = completion.record_completion(dialect, self.place, checkpoint, guard)
-        answer = completion.recording(dialect, await self.half.execute(handle, *statement), guard)
+        answer = await self.answer(handle, statement, guard)
         if answer is Recording.ENDED:
             raise self.ended()
         if answer is Recording.REFUSED:
             raise _Refused
+
+    async def answer(self, handle: Any, statement: completion.Statement, guard: Guard) -> Recording:
+        """Run the record's statement, and read what it says."""
+        dialect = self.half.dialect.name
+        try:
+            rows = await self.half.execute(handle, *statement)
+        except Exception as error:
+            if dialect not in completion.REFUSES_BY_ERROR:
+                raise
+            classified = classify(error)
+            if classified is None or classified.failure is not Failure.UNIQUE:
+                raise
+            return Recording.REFUSED
+        return completion.recording(dialect, rows, guard)
 
     def echo(self, checkpoint: Checkpoint) -> None:
         """Tell the system database of a completion row, unwaited: the outcome is written after it in any case."""

@@ -25,13 +25,17 @@ class Place(NamedTuple):
     fence: Fence
 
 
-# The guard: a setting (PostgreSQL) or savepoint (SQLite) that lives exactly as long as the transaction, so that a
-# COMMIT or ROLLBACK by the user's function is found before anything is recorded.
+# The guard: a setting (PostgreSQL) or savepoint (elsewhere) that lives exactly as long as the transaction, so that a
+# COMMIT or ROLLBACK by the user's function, or DDL that commits by itself, is found before anything is recorded.
 _GUARD: dict[DialectName, str] = {
     "postgresql": "SELECT set_config('durably.transaction', ?, true)",
     "sqlite": "SAVEPOINT durably_transaction",
+    "mysql": "SAVEPOINT durably_transaction",
 }
-_RELEASE: dict[DialectName, str] = {"sqlite": "RELEASE SAVEPOINT durably_transaction"}
+_RELEASE: dict[DialectName, str] = {
+    "sqlite": "RELEASE SAVEPOINT durably_transaction",
+    "mysql": "RELEASE SAVEPOINT durably_transaction",
+}
 
 # -- co-located --------------------------------------------------------------------------------------------------
 
@@ -76,13 +80,27 @@ _COMPLETION_TABLE = (
     " function_id integer NOT NULL, workflow_uuid text NOT NULL, function_name text NOT NULL, output text, error text,"
     " serialization text NOT NULL, created_at bigint NOT NULL, PRIMARY KEY (run_id, branch, function_id))"
 )
+# Binary collations: MySQL's and MariaDB's own take upper and lower case for the same. The columns of the key are ours,
+# and plain ASCII. TEXT would end at 64 KB.
+_COMPLETION_TABLE_OF_MYSQL = (
+    "CREATE TABLE IF NOT EXISTS {t}transaction_completion (run_id varchar(64) CHARACTER SET ascii COLLATE ascii_bin"
+    " NOT NULL, branch varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, function_id integer NOT NULL,"
+    " workflow_uuid varchar(255) NOT NULL, function_name text NOT NULL, output longtext, error longtext,"
+    " serialization varchar(255) NOT NULL, created_at bigint NOT NULL, PRIMARY KEY (run_id, branch, function_id))"
+    " ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+)
 _CREATE: dict[DialectName, Sequence[str]] = {
     "postgresql": ("CREATE SCHEMA IF NOT EXISTS durably", _COMPLETION_TABLE),
     "sqlite": (_COMPLETION_TABLE + " WITHOUT ROWID",),
+    "mysql": (_COMPLETION_TABLE_OF_MYSQL,),
 }
 _HAS_TABLE: dict[DialectName, str] = {
     "postgresql": "SELECT 1 WHERE to_regclass('durably.transaction_completion') IS NOT NULL",
     "sqlite": "SELECT 1 FROM sqlite_master WHERE name = 'durably_transaction_completion'",
+    "mysql": (
+        "SELECT 1 FROM information_schema.tables WHERE table_schema = DATABASE()"
+        " AND table_name = 'durably_transaction_completion'"
+    ),
 }
 _COMPLETION_COLUMNS = (
     "(run_id, branch, function_id, workflow_uuid, function_name, output, error, serialization, created_at)"
@@ -97,11 +115,20 @@ _COMPLETE: dict[DialectName, str] = {
         f"INSERT INTO {{t}}transaction_completion {_COMPLETION_COLUMNS}"  # noqa: S608
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING RETURNING 1"
     ),
+    # Neither ON CONFLICT nor, on MySQL, RETURNING: a row that is there already is an error of its own.
+    "mysql": (
+        f"INSERT INTO {{t}}transaction_completion {_COMPLETION_COLUMNS}"  # noqa: S608
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, {now})"
+    ),
 }
 _FIND = (
     "SELECT function_name, output, error, serialization FROM {t}transaction_completion"
     " WHERE run_id = ? AND branch = ? AND function_id = ?"
 )
+
+
+#: Where a record that is there already is told by an error (a unique key's), and not by the absence of a row.
+REFUSES_BY_ERROR: frozenset[DialectName] = frozenset({"mysql"})
 
 
 class Guard(NamedTuple):
@@ -158,6 +185,8 @@ def recording(dialect: DialectName, rows: Sequence[tuple[Any, ...]], guard: Guar
         if token != guard.token:
             return Recording.ENDED
         return Recording.DONE if inserted else Recording.REFUSED
+    if dialect in REFUSES_BY_ERROR:
+        return Recording.DONE
     return Recording.DONE if rows else Recording.REFUSED
 
 

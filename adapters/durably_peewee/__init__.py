@@ -1,0 +1,1 @@
+"""Durably's transactions through Peewee, synchronous and asynchronous."""

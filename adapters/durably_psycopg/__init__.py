@@ -1,0 +1,1 @@
+"""Durably's transactions through psycopg 3, synchronous and asynchronous."""
