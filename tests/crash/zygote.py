@@ -34,6 +34,8 @@ PRELOADED = (
     "asyncpg",
     "concurrent.futures.thread",
     "durably.aio",
+    "durably.launched",
+    "importlib.resources.readers",
     "durably.ledger.postgres",
     "durably.ledger.sqlite",
     "psycopg",
