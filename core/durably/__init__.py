@@ -9,7 +9,16 @@ from __future__ import annotations
 import typing
 
 from durably._version import __version__
-from durably.ambient import attempt, configured, logger, step_id, step_key, workflow_id, workflow_options
+from durably.ambient import (
+    attempt,
+    configured,
+    logger,
+    outside_transaction,
+    step_id,
+    step_key,
+    workflow_id,
+    workflow_options,
+)
 from durably.declarations import step, transaction, workflow
 from durably.declared import StepOptions
 from durably.engine import Durably
@@ -96,6 +105,7 @@ __all__ = [
     "get_result",
     "get_workflow_status",
     "logger",
+    "outside_transaction",
     "register_types",
     "retrieve_workflow",
     "run_step",

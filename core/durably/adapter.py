@@ -94,6 +94,19 @@ class Flushes(Protocol[H_contra]):
 
 
 @runtime_checkable
+class Joins(Protocol[H_contra]):
+    """Optional: an adapter whose ``ambient`` gives transactions that the caller began on purpose.
+
+    Starts of workflows join them, and transactions that are called in there, outside a workflow, run in a savepoint.
+    Not for an ORM that begins a transaction by itself at the first read.
+    """
+
+    def savepoint(self, handle: H_contra) -> Any:
+        """A context manager (asynchronous on an asynchronous adapter): undone if it raises, and then only it."""
+        ...
+
+
+@runtime_checkable
 class Closes(Protocol):
     """Optional: an adapter that made its own engine or pool closes it at shutdown."""
 

@@ -59,6 +59,16 @@ def workflow_options(*, workflow_id: str | None = None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def outside_transaction() -> Iterator[None]:
+    """Starts inside the block take no notice of a transaction that the caller has open.
+
+    Without it, where the ORM can tell, a start joins the open transaction, and exists exactly if that commits.
+    """
+    with context.transactions_ignored_here():
+        yield
+
+
 def _check_id(given: object) -> None:
     if not isinstance(given, str) or not given.strip() or len(given) > MAX_ID or not given.isprintable():
         raise ConfigurationError(

@@ -97,6 +97,7 @@ class OpenTransaction:
 _frame: ContextVar[Frame | None] = ContextVar("durably_frame", default=None)
 _transaction: ContextVar[OpenTransaction | None] = ContextVar("durably_transaction", default=None)
 _engine: ContextVar[CurrentEngine | None] = ContextVar("durably_engine", default=None)
+_ignored: ContextVar[bool] = ContextVar("durably_transactions_ignored", default=False)
 _options: ContextVar[OptionsBlock | None] = ContextVar("durably_options", default=None)
 
 
@@ -200,6 +201,18 @@ def _wrong_thread(used: str, name: str) -> WrongThreadError:
         "do the database work in the transaction's own body, and hand plain values to threads and tasks",
         transaction=name,
     )
+
+
+@contextmanager
+def transactions_ignored_here() -> Iterator[None]:
+    """Take no notice of transactions that the caller has open."""
+    with _Put(_ignored, True):
+        yield
+
+
+def transactions_ignored() -> bool:
+    """Whether a transaction that the caller has open is none of Durably's business."""
+    return _ignored.get()
 
 
 # -- engines -----------------------------------------------------------------------------------------------------

@@ -18,7 +18,13 @@ from durably.clock import Clock, SystemClock
 from durably.config import Executes, resolve
 from durably.declared import Declaration, declaration_of
 from durably.drive import Offload, drive, refuse_on_loop
-from durably.errors import ConfigurationError, NotExecutingError, NotRegisteredError
+from durably.errors import (
+    ConfigurationError,
+    NotExecutingError,
+    NotRegisteredError,
+    WaitInsideTransactionError,
+    WorkflowNotFoundError,
+)
 from durably.model import WorkflowStatus
 from durably.plugins import adapter_url, adapters_from_url
 from durably.serialization import Serialization, Serializer, TypeTable
@@ -206,8 +212,11 @@ class Durably:
         receiver = getattr(function, "__self__", None)
         args = args if receiver is None else (receiver, *args)
         launched = self._require()
+        joined = launched.open_transaction()
         workflow_id = launched.new_workflow_id(declaration)
-        if launched.executor is None:
+        if joined is not None:
+            await launched.runner.join(joined, declaration, args, kwargs, workflow_id)
+        elif launched.executor is None:
             await launched.runner.leave(declaration, args, kwargs, workflow_id)
         else:
             ready = await launched.runner.start(declaration, args, kwargs, workflow_id)
@@ -223,6 +232,7 @@ class Durably:
                 f"the engine {self.name!r} has executes='none' and cannot run {declaration} here; "
                 "use durably.start_workflow, which leaves it for an executor"
             )
+        launched.refuse_call_inside_transaction(declaration)
         return await launched.runner.call(declaration, args, kwargs, launched.new_workflow_id(declaration))
 
     async def call_transaction(self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -239,8 +249,21 @@ class Durably:
     async def result(
         self, workflow_id: str, *, timeout_seconds: float | None = None, expect: TypeTable | None = None
     ) -> Any:
-        """Wait for a workflow's outcome; WaitTimeoutError, WorkflowNotFoundError, WorkflowCancelledError."""
-        return await self._require().connected.result(workflow_id, timeout_seconds=timeout_seconds, expect=expect)
+        """Wait for a workflow's outcome; WaitTimeoutError, WorkflowNotFoundError, WorkflowCancelledError.
+
+        WaitInsideTransactionError where the transaction that is open here would have to commit first.
+        """
+        launched = self._require()
+        try:
+            return await launched.connected.result(workflow_id, timeout_seconds=timeout_seconds, expect=expect)
+        except WorkflowNotFoundError as error:
+            if launched.open_transaction() is None:
+                raise
+            raise WaitInsideTransactionError(
+                f"workflow {workflow_id!r} is not there, or not yet: what was started in the transaction that is open "
+                "here exists once that commits; wait for it afterwards",
+                workflow_id=workflow_id,
+            ) from error
 
     def _require(self) -> Launched:
         launched = self._launched

@@ -17,6 +17,7 @@ from durably.errors import DeclarationError, NotLaunchedError
 from durably.execution.adapters import Adapters
 from durably.execution.calls import CallingRun
 from durably.execution.child import child_id
+from durably.execution.joining import Open, open_transaction, refuse_call
 from durably.execution.places import Loop, Threads
 from durably.execution.run import Run
 from durably.execution.runner import Ready, Runner
@@ -117,6 +118,16 @@ class Launched:
                 )
             return child_id(frame.run, frame.run.next_key())
         return str(uuid4())
+
+    def open_transaction(self) -> Open | None:
+        """A transaction that the caller has open, if an adapter can tell of one."""
+        return open_transaction(self.services.adapters)
+
+    def refuse_call_inside_transaction(self, declaration: Declaration) -> None:
+        """AmbientTransactionError if the caller of a workflow has a transaction open."""
+        joined = self.open_transaction()
+        if joined is not None:
+            raise refuse_call(declaration, joined)
 
     def dispatch(self, ready: Ready) -> None:
         """Execute in the background: a plain function on a thread, a coroutine on the loop."""

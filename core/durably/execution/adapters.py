@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from durably.adapter import Closes, Flushes, Parameter
+from durably.adapter import Closes, Flushes, Joins, Parameter
 from durably.declared import Declaration
 from durably.errors import ConfigurationError, DatabaseUnavailableError, NoAdapterError
 from durably.sql import completion
@@ -35,10 +35,14 @@ class Half:
         self.name = name
         self.adapter = adapter
         self._flushes = isinstance(adapter, Flushes)
+        #: Whether starts join a transaction that the caller has open.
+        self.joins = isinstance(adapter, Joins)
         self.asynchronous = inspect.iscoroutinefunction(adapter.execute)
         self.dialect: Dialect = DIALECTS[adapter.dialect]
         self.gate: Gate | None = None
         self.colocated = False
+        #: Whether a transaction of the caller's goes to the system database; None until one was met.
+        self.is_system_database: bool | None = None
         self._prepared = False
 
     def begin(self, isolation_level: str | None, read_only: bool) -> Any:
@@ -57,6 +61,13 @@ class Half:
             flushed = self.adapter.flush(handle)
             if self.asynchronous:
                 await flushed
+
+    def savepoint(self, handle: Any) -> Any:
+        """A savepoint in the caller's own transaction, in the form that is awaited; nothing where the ORM has none."""
+        if not self.joins:
+            return contextlib.nullcontext()
+        scope = self.adapter.savepoint(handle)
+        return scope if self.asynchronous else _Awaited(scope)
 
     async def close(self) -> None:
         """Close what the adapter itself opened."""

@@ -27,8 +27,11 @@ async def run_outside(
     """Run it in a transaction of its own, again after transient failures; or in the one the caller has open."""
     joined = half.adapter.ambient()
     if joined is not None:
-        # Not this call's to begin, to retry or to end.
-        return await _body(half, joined, declaration, args, kwargs)
+        # Not this call's to begin, to retry or to end; what it has done is undone if it raises.
+        async with half.savepoint(joined):
+            value = await _body(half, joined, declaration, args, kwargs)
+            await half.flush(joined)
+            return value
     deadline = clock.monotonic() + seconds
     delay = RETRY_FIRST
     while True:

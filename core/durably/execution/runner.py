@@ -21,6 +21,7 @@ from durably.errors import (
 )
 from durably.execution.calls import CallingRun
 from durably.execution.history import History
+from durably.execution.joining import Open, refuse_start
 from durably.execution.outcome import decode_outcome
 from durably.execution.receivers import bind, receiver_names, split
 from durably.execution.run import Run
@@ -132,11 +133,27 @@ class Runner:
         self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], workflow_id: str
     ) -> None:
         """Write the workflow's row for any executor of this application."""
-        run = self._run(declaration, workflow_id, uuid4().hex, 0, History(workflow_id))
-        command = self.command(run, declaration, args, kwargs, held=False)
+        command = self._command_to_leave(declaration, args, kwargs, workflow_id)
         started = await self.services.ledger.start(command)
         if not started.created:
             self.refuse_conflict(declaration, command, started.existing)
+
+    async def join(
+        self, joined: Open, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], workflow_id: str
+    ) -> None:
+        """Write the row in the transaction that the caller has open, for any executor once that commits."""
+        if not await joined.holds(self.services.ledger):
+            raise refuse_start(declaration, joined)
+        command = self._command_to_leave(declaration, args, kwargs, workflow_id)
+        started = await joined.start(command)
+        if not started.created:
+            self.refuse_conflict(declaration, command, started.existing)
+
+    def _command_to_leave(
+        self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any], workflow_id: str
+    ) -> StartWorkflow:
+        run = self._run(declaration, workflow_id, uuid4().hex, 0, History(workflow_id))
+        return self.command(run, declaration, args, kwargs, held=False)
 
     def refuse_conflict(
         self, declaration: Declaration, command: StartWorkflow, existing: WorkflowStatus | None

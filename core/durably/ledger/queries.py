@@ -17,10 +17,17 @@ _STATUS_COLUMNS = (
 
 def statuses(session: Session, workflow_ids: Sequence[str]) -> dict[str, WorkflowStatus]:
     """The rows of those workflows that exist, by workflow id."""
-    rows = session.execute(
-        f"SELECT {_STATUS_COLUMNS} FROM {{t}}workflow_status WHERE workflow_uuid IN ({{in_json}})",  # noqa: S608
-        (json.dumps(list(workflow_ids)),),
-    )
+    return statuses_of(session.execute(*statuses_statement(workflow_ids)))
+
+
+def statuses_statement(workflow_ids: Sequence[str]) -> tuple[str, tuple[str]]:
+    """The statement of ``statuses``, for another connection than the ledger's."""
+    sql = f"SELECT {_STATUS_COLUMNS} FROM {{t}}workflow_status WHERE workflow_uuid IN ({{in_json}})"  # noqa: S608
+    return sql, (json.dumps(list(workflow_ids)),)
+
+
+def statuses_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, WorkflowStatus]:
+    """What the rows of ``statuses_statement`` say, by workflow id."""
     return {row[0]: _status(row) for row in rows}
 
 

@@ -27,6 +27,7 @@ from durably.ledger.commands import (
     StartWorkflow,
 )
 from durably.model import Status
+from durably.sql import starting
 from durably.sql.dialect import SQLITE, render
 from durably.sql.gate import Gate, file_gate
 
@@ -225,17 +226,9 @@ def _write(session: SqliteSession, batch: Sequence[Command]) -> list[Answer]:
     return [answers[place] for place in range(len(batch))]
 
 
-_START = (
-    "INSERT INTO {t}workflow_status (workflow_uuid, run_id, status, name, class_name, config_name, application_name,"
-    " application_version, executor_id, attempt, created_at)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING RETURNING 1"
-)
-_INPUTS = "INSERT INTO {t}workflow_inputs (workflow_uuid, inputs, serialization) VALUES (?, ?, ?)"
-
-
 def _start(session: SqliteSession, command: StartWorkflow) -> Started:
-    if session.execute(_START, command[:10]):
-        session.execute(_INPUTS, (command.workflow_id, command.inputs, command.serialization))
+    if session.execute(starting.START, command[:10]):
+        session.execute(starting.INPUTS, (command.workflow_id, command.inputs, command.serialization))
         return Started(True)
     existing = queries.statuses(session, [command.workflow_id])[command.workflow_id]
     return Started(existing.run_id == command.run_id, existing)

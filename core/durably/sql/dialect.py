@@ -31,6 +31,8 @@ class Dialect:
     has_migrations: str
     #: Whether this user may insert checkpoints, where the database has such rights.
     may_insert: str | None = None
+    #: Its one row is the same on two connections exactly if both are to the same database; None if there is no telling.
+    identity: str | None = None
     #: Whether the database takes a schema of its own for Durably's tables.
     has_schema: bool = False
 
@@ -55,6 +57,11 @@ POSTGRESQL = Dialect(
     in_json="SELECT json_array_elements_text(?::json)",
     has_migrations="SELECT 1 WHERE to_regclass('durably.migrations') IS NOT NULL",
     may_insert="SELECT has_table_privilege('durably.operation_outputs', 'INSERT')",
+    # No two servers were started in the same microsecond, and none gives an oid twice.
+    identity=(
+        "SELECT CAST(extract(epoch FROM pg_postmaster_start_time()) AS text), CAST(oid AS text) FROM pg_database"
+        " WHERE datname = current_database()"
+    ),
     has_schema=True,
 )
 
@@ -67,6 +74,7 @@ SQLITE = Dialect(
     for_share_of_s="",
     in_json="SELECT value FROM json_each(?)",
     has_migrations="SELECT 1 FROM sqlite_master WHERE name = 'durably_migrations'",
+    identity="SELECT file FROM pragma_database_list WHERE name = 'main' AND file <> ''",
 )
 
 MYSQL = Dialect(

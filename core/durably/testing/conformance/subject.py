@@ -1,4 +1,4 @@
-"""What the author of an adapter writes: one application on one database, and the few things the suite asks of its ORM."""
+"""What the author of an adapter writes: an application on one database, and what little the suite asks of its ORM."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from durably.adapter import DialectName
 
 @dataclass(frozen=True)
 class Capabilities:
-    """What an ORM can do. What it cannot is declared here, counted as such, and shown to end in a clear error or limit."""
+    """What an ORM can do. What it cannot is declared here, counted as such, and shown to end in a clear error."""
 
     #: The databases that the ORM and its drivers support.
     databases: tuple[DialectName, ...] = ("postgresql", "sqlite", "mysql")

@@ -1,0 +1,15 @@
+"""A workflow's row and its inputs, written one workflow at a time.
+
+By the ledger on SQLite, and on the user's own connection where a start joins the transaction that the caller has open.
+"""
+
+from __future__ import annotations
+
+#: Answers with one row if the workflow id was free. Takes the first ten fields of ``StartWorkflow``.
+START = (
+    "INSERT INTO {t}workflow_status (workflow_uuid, run_id, status, name, class_name, config_name, application_name,"
+    " application_version, executor_id, attempt, created_at)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING RETURNING 1"
+)
+#: Takes the workflow id, the inputs and their serialization.
+INPUTS = "INSERT INTO {t}workflow_inputs (workflow_uuid, inputs, serialization) VALUES (?, ?, ?)"
