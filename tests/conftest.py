@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from durably.errors import ConfigurationError
+from durably.testing._mariadb_binaries import find_programs
+from durably.testing.mariadb import MariaDBServer, mariadb_for_tests
 from durably.testing.postgres import PostgresServer, postgres_for_tests
 
 
@@ -44,6 +48,39 @@ def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     name = f"durably_test_{uuid4().hex[:12]}"
     yield postgres_server.create_database(name)
     postgres_server.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """The MariaDB server of this test run. To kill or restart one, `start_mariadb` of your own."""
+    try:
+        server = mariadb_for_tests()
+    except ConfigurationError as error:
+        raise _missing(error) from None
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mariadb_programs() -> None:
+    """For tests that start servers of their own: they are installed."""
+    try:
+        find_programs(install=True)
+    except ConfigurationError as error:
+        raise _missing(error) from None
+
+
+def _missing(error: ConfigurationError) -> BaseException:
+    """Without MariaDB tests are skipped, and say so; in continuous integration that is a failure."""
+    return error if os.environ.get("CI") else pytest.skip.Exception(str(error))
+
+
+@pytest.fixture
+def mariadb_url(mariadb_server: MariaDBServer) -> Iterator[str]:
+    """The URL of an empty MariaDB database."""
+    name = f"durably_test_{uuid4().hex[:12]}"
+    yield mariadb_server.create_database(name)
+    mariadb_server.drop_database(name)
 
 
 @pytest.fixture

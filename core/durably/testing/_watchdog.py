@@ -1,8 +1,10 @@
-"""Ends a throw-away PostgreSQL server when the program that started it is gone, even if it was killed.
+"""Ends a throw-away database server when the program that started it is gone, even if it was killed.
 
-Run as a program of its own, in its own session, by ``durably.testing.postgres``: ``HOME keep|remove``. Its
-standard input is a pipe that only the starter holds: end of file means that the starter has gone. A child
-that the starter forked may hold the pipe too, so the parent's process id is watched as well.
+Run as a program of its own, in its own session, by ``durably.testing._private``: ``HOME keep|remove SIGNAL``, the
+signal being the server's way to end at once. Its standard input is a pipe that only the starter holds: end of file
+means that the starter has gone. A child that the starter forked may hold the pipe too, so the parent's process id is
+watched as well. The server's process id is in ``HOME/server.pid``, written by the starter: the servers write theirs
+late.
 """
 
 from __future__ import annotations
@@ -19,24 +21,23 @@ from pathlib import Path
 PATIENCE = 10.0  # seconds that the server gets for an immediate shutdown
 
 
-def main(home: Path, *, remove: bool) -> None:
+def main(home: Path, how: signal.Signals, *, remove: bool) -> None:
     parent = os.getppid()
     while os.getppid() == parent:
         readable, _, _ = select.select([sys.stdin], [], [], 1.0)
         if readable:  # nothing is ever written: this is the end of the file
             break
-    end_server(home / "data")
+    end_server(home, how)
     if remove:
         _remove(home)
 
 
-def end_server(data: Path) -> None:
-    """Shut down the server whose data directory this is, if it runs."""
-    pid = _server_pid(data)
+def end_server(home: Path, how: signal.Signals) -> None:
+    """Shut down the server whose folder this is, if it runs."""
+    pid = _server_pid(home)
     if pid is None:
         return
     deadline = time.monotonic() + PATIENCE
-    how = signal.SIGQUIT  # PostgreSQL's "immediate" shutdown: it ends its own children too
     while True:
         try:
             os.kill(pid, how)
@@ -45,17 +46,17 @@ def end_server(data: Path) -> None:
         if time.monotonic() > deadline:
             how = signal.SIGKILL
         time.sleep(0.05)
-        if _server_pid(data) != pid:
+        if _server_pid(home) != pid:
             return
 
 
-def _server_pid(data: Path) -> int | None:
+def _server_pid(home: Path) -> int | None:
     """The running server's process id; None if there is none, or if its id has gone to another program."""
     try:
-        pid = int((data / "postmaster.pid").read_text().split("\n", 1)[0])
+        pid = int((home / "server.pid").read_text())
     except (OSError, ValueError):
         return None
-    return pid if str(data) in _command_line(pid) else None
+    return pid if str(home / "data") in _command_line(pid) else None
 
 
 def _command_line(pid: int) -> str:
@@ -69,7 +70,7 @@ def _command_line(pid: int) -> str:
 
 
 def _remove(home: Path) -> None:
-    # An initdb that was under way may still be writing: try again for a while.
+    # A server or the making of its files that was under way may still be writing: try again for a while.
     for _ in range(20):
         shutil.rmtree(home, ignore_errors=True)
         if not home.exists():
@@ -78,4 +79,4 @@ def _remove(home: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), remove=sys.argv[2] == "remove")
+    main(Path(sys.argv[1]), signal.Signals[sys.argv[3]], remove=sys.argv[2] == "remove")
