@@ -115,11 +115,11 @@ def test_a_start_exists_once_the_callers_transaction_has_committed(colocated: Du
 
 
 def test_a_start_is_undone_with_the_callers_transaction(colocated: Durably, adapter: Telling) -> None:
-    with contextlib.suppress(Undone), adapter.open():
-        handle = durably.start_workflow(greet, "Ada")
+    with contextlib.suppress(Undone), adapter.open(), durably.workflow_options(workflow_id="greeting"):
+        durably.start_workflow(greet, "Ada")
         raise Undone
     with pytest.raises(durably.WorkflowNotFoundError):
-        handle.get_status()
+        durably.get_workflow_status("greeting")
 
 
 def test_a_start_outside_the_transaction_takes_no_notice_of_it(
