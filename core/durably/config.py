@@ -1,4 +1,4 @@
-"""Settings: arguments, then environment variables ``DURABLY_…``, then defaults; and database addresses."""
+"""Settings: arguments, then ``DURABLY_…`` variables, then ``durably.yaml``, then defaults; and database addresses."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
 
+from durably import config_file
 from durably.errors import ConfigurationError
 
 Executes = Literal["all", "own", "none"]
@@ -87,7 +88,7 @@ def resolve(
     environment: Mapping[str, str] | None = None,
     **arguments: Any,
 ) -> Settings:
-    """Settings from arguments and environment; ConfigurationError names the setting at fault.
+    """Settings from arguments, environment and file; ConfigurationError names the setting at fault.
 
     ``adapter_url``: where a configured adapter's database is, the default place of the system database if that is
     PostgreSQL.
@@ -108,6 +109,7 @@ def resolve(
         from_environment = environment.get(f"DURABLY_{key.upper()}")
         if from_environment:
             values.setdefault(key, from_environment)
+    values = {**config_file.read(name, environment), **values}
     if values.get("executes", "all") not in _EXECUTES:
         raise ConfigurationError(f"executes is {values['executes']!r}; it must be one of {', '.join(_EXECUTES)}")
     for key in ("lease_seconds", "transaction_retry_seconds"):

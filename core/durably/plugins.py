@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,8 +42,12 @@ def _factory(client: str) -> Any:
 
     found = [point for point in entry_points(group=GROUP) if point.name == client]
     if not found:
+        near = difflib.get_close_matches(client, {point.name for point in entry_points(group=GROUP)}, 1)
         raise ConfigurationError(
             f"app_db_client is {client!r}, which no installed package provides; there are: {_installed()}"
+            + (f" (did you mean {near[0]!r}?)" if near else ""),
+            setting="app_db_client",
+            value=client,
         )
     try:
         return found[0].load()
