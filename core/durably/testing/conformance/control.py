@@ -1,0 +1,270 @@
+"""The suite's own eyes and hands: a bare driver's connection to the application database, beside the ORM's.
+
+It makes the tables, reads what is committed, and makes trouble from outside. Nothing of Durably or of the adapter under
+test is in its way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from durably.adapter import DialectName
+
+
+class Recorded(NamedTuple):
+    """A transaction's checkpoint as the database has it."""
+
+    function_name: str
+    output: str | None
+    error: str | None
+
+
+class Control(ABC):
+    """What the suite does to one application database from outside. Every statement commits at once."""
+
+    dialect: ClassVar[DialectName]
+    #: What stands before the names of Durably's tables.
+    prefix: ClassVar[str] = "durably_"
+    #: The tables that a subject maps, as statements.
+    tables: ClassVar[Sequence[str]]
+
+    def __init__(self, url: str, colocated: bool) -> None:
+        self.url = url
+        self.colocated = colocated
+        self._raw = self.connect()
+
+    @abstractmethod
+    def connect(self) -> Any:
+        """Another connection of the bare driver's, in autocommit."""
+
+    @abstractmethod
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run one statement and commit it; its rows."""
+
+    @abstractmethod
+    def empty(self) -> None:
+        """Have the tables as they were at first, and nobody else connected."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._raw.close()
+
+    # -- what is committed ---------------------------------------------------------------------------------------
+
+    def items(self) -> list[int]:
+        """The committed rows."""
+        return [row[0] for row in self.execute("SELECT n FROM conformance_item ORDER BY id")]
+
+    def notes(self) -> list[str | None]:
+        """Their notes."""
+        return [row[0] for row in self.execute("SELECT note FROM conformance_item ORDER BY id")]
+
+    def counter(self) -> int:
+        """The committed counter."""
+        return int(self.execute("SELECT n FROM conformance_counter WHERE id = 1")[0][0])
+
+    def recorded(self) -> list[Recorded]:
+        """The checkpoints where transactions write them, in the order of their function ids."""
+        table = "operation_outputs" if self.colocated else "transaction_completion"
+        rows = self.execute(
+            f"SELECT function_name, output, error FROM {self.prefix}{table} ORDER BY function_id"  # noqa: S608
+        )
+        return [Recorded(*row) for row in rows]
+
+    # -- who is connected ----------------------------------------------------------------------------------------
+
+    def connections(self) -> int:
+        """How many connections to the database are open, beside this one and Durably's own."""
+        return 0
+
+    def open_transactions(self) -> list[str]:
+        """What is in a transaction on other connections, described; empty when all is well."""
+        return []
+
+    def disconnect_others(self) -> None:
+        """Close everybody else's connections from the server's side, beside Durably's own."""
+
+    def own_session(self) -> str:
+        """An expression for the number of the connection that evaluates it."""
+        raise NotImplementedError
+
+    def kill(self, session: int) -> str:
+        """The statement that closes the connection of that number."""
+        raise NotImplementedError
+
+
+class PostgresqlControl(Control):
+    """Through psycopg."""
+
+    dialect = "postgresql"
+    prefix = "durably."
+    tables = (
+        "CREATE TABLE conformance_item"
+        " (id serial PRIMARY KEY, n integer NOT NULL, note text, CONSTRAINT conformance_n UNIQUE (n))",
+        "CREATE TABLE conformance_counter (id integer PRIMARY KEY, n integer NOT NULL)",
+        "INSERT INTO conformance_counter VALUES (1, 0)",
+    )
+    # Durably's own connections carry the name "durably"; an ORM's do not.
+    _OTHERS = (
+        " FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        " AND backend_type = 'client backend'"
+    )
+    _NOT_DURABLYS = " AND application_name <> 'durably'"
+
+    def connect(self) -> Any:
+        import psycopg
+
+        return psycopg.connect(self.url, autocommit=True)
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        cursor = self._raw.execute(sql.encode())
+        return list(cursor.fetchall()) if cursor.description else []
+
+    def empty(self) -> None:
+        self.execute("SELECT pg_terminate_backend(pid, 2000)" + self._OTHERS)
+        names = self.execute("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = 'durably'")
+        durablys = "".join(f", durably.{name}" for (name,) in names if name != "migrations")
+        self.execute(f"TRUNCATE conformance_item{durablys} RESTART IDENTITY")
+        self.execute("UPDATE conformance_counter SET n = 0")
+
+    def connections(self) -> int:
+        return int(self.execute("SELECT count(*)" + self._OTHERS + self._NOT_DURABLYS)[0][0])
+
+    def open_transactions(self) -> list[str]:
+        rows = self.execute(
+            "SELECT pid, state, query" + self._OTHERS + self._NOT_DURABLYS + " AND state LIKE 'idle in%'"
+        )
+        return [f"{state}: {query}" for _, state, query in rows]
+
+    def disconnect_others(self) -> None:
+        self.execute("SELECT pg_terminate_backend(pid, 2000)" + self._OTHERS + self._NOT_DURABLYS)
+
+    def own_session(self) -> str:
+        return "pg_backend_pid()"
+
+    def kill(self, session: int) -> str:
+        return f"SELECT pg_terminate_backend({session})"
+
+
+class MysqlControl(Control):
+    """Through PyMySQL, for MySQL and MariaDB."""
+
+    dialect = "mysql"
+    tables = (
+        "CREATE TABLE conformance_item (id integer PRIMARY KEY AUTO_INCREMENT, n integer NOT NULL,"
+        " note longtext, UNIQUE KEY conformance_n (n)) ENGINE = InnoDB CHARACTER SET utf8mb4",
+        "CREATE TABLE conformance_counter (id integer PRIMARY KEY, n integer NOT NULL) ENGINE = InnoDB",
+        "INSERT INTO conformance_counter VALUES (1, 0)",
+    )
+
+    def connect(self) -> Any:
+        import pymysql
+
+        parts = urlsplit(self.url)
+        return pymysql.connect(
+            host=parts.hostname or "127.0.0.1",
+            port=parts.port or 3306,
+            user=unquote(parts.username or "root"),
+            password=unquote(parts.password or ""),
+            database=unquote(parts.path.lstrip("/")),
+            charset="utf8mb4",
+            autocommit=True,
+        )
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        with self._raw.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def empty(self) -> None:
+        self.disconnect_others()
+        tables = {name for (name,) in self.execute("SHOW TABLES")}
+        for table in sorted(tables & {"conformance_item", "durably_transaction_completion"}):
+            self.execute(f"DELETE FROM {table}")  # noqa: S608
+        self.execute("UPDATE conformance_counter SET n = 0")
+
+    _OTHERS = (
+        " FROM information_schema.processlist p WHERE p.db = DATABASE() AND p.id <> CONNECTION_ID()"
+        " AND p.command <> 'Killed'"
+    )
+
+    def connections(self) -> int:
+        return int(self.execute("SELECT count(*)" + self._OTHERS)[0][0])
+
+    def open_transactions(self) -> list[str]:
+        rows = self.execute(
+            "SELECT t.trx_state, t.trx_query FROM information_schema.innodb_trx t JOIN"
+            " information_schema.processlist p ON p.id = t.trx_mysql_thread_id"
+            " WHERE p.db = DATABASE() AND p.id <> CONNECTION_ID()"
+        )
+        return [f"{state}: {query}" for state, query in rows]
+
+    def disconnect_others(self) -> None:
+        import pymysql
+
+        for (session,) in self.execute("SELECT p.id" + self._OTHERS):
+            with contextlib.suppress(pymysql.err.OperationalError):  # gone by itself meanwhile
+                self.execute(self.kill(session))
+
+    def own_session(self) -> str:
+        return "CONNECTION_ID()"
+
+    def kill(self, session: int) -> str:
+        return f"KILL {session}"
+
+
+class SqliteControl(Control):
+    """Through the standard library."""
+
+    dialect = "sqlite"
+    tables = (
+        "CREATE TABLE conformance_item (id integer PRIMARY KEY, n integer NOT NULL UNIQUE, note text)",
+        "CREATE TABLE conformance_counter (id integer PRIMARY KEY, n integer NOT NULL)",
+        "INSERT INTO conformance_counter VALUES (1, 0)",
+    )
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return self.url.removeprefix("sqlite:///")
+
+    def connect(self) -> Any:
+        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+
+    def execute(self, sql: str) -> list[tuple[Any, ...]]:
+        with contextlib.closing(self._raw.cursor()) as cursor:
+            return list(cursor.execute(sql).fetchall())
+
+    def empty(self) -> None:
+        """Each test has a file of its own."""
+
+    def open_transactions(self) -> list[str]:
+        # Nobody may read or write while a lock is exclusive.
+        try:
+            self._raw.execute("BEGIN EXCLUSIVE")
+        except sqlite3.OperationalError as error:
+            return [f"somebody holds a lock on the file: {error}"]
+        self._raw.execute("ROLLBACK")
+        return []
+
+
+CONTROLS: dict[DialectName, Callable[[str, bool], Control]] = {
+    "postgresql": PostgresqlControl,
+    "sqlite": SqliteControl,
+    "mysql": MysqlControl,
+}
+
+
+@contextlib.contextmanager
+def control_of(dialect: DialectName, url: str, colocated: bool) -> Iterator[Control]:
+    """A control that is closed at the end."""
+    control = CONTROLS[dialect](url, colocated)
+    try:
+        yield control
+    finally:
+        control.close()
