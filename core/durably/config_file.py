@@ -103,8 +103,9 @@ def _value(path: str, key: Any, value: Any, environment: Mapping[str, str]) -> A
 
 def _substituted(path: str, key: str, value: str, environment: Mapping[str, str]) -> str:
     def one(reference: re.Match[str]) -> str:
-        variable, default = reference.groups()
-        found: str | None = environment.get(variable, default)
+        variable: str = reference[1]
+        default: str | None = reference[2]
+        found = environment.get(variable, default)
         if found is None:
             raise ConfigurationError(
                 f"{path}: {key} needs the environment variable {variable}, which is not set; set it, or give a default "
