@@ -12,12 +12,16 @@ application database's URL and returns its halves::
 
 from __future__ import annotations
 
+import functools
+import inspect
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, runtime_checkable
 
 from durably import context
+from durably.errors import DeclarationError, SessionKindError
 
 H = TypeVar("H")
 H_contra = TypeVar("H_contra", contravariant=True)
@@ -107,6 +111,29 @@ class Joins(Protocol[H_contra]):
 
 
 @runtime_checkable
+class Releases(Protocol):
+    """Optional: an adapter whose ORM ties connections to threads.
+
+    Called on the threads that Durably owns, and never on a caller's, whose connections are the caller's business.
+    """
+
+    def release(self, *, ends: bool) -> None:
+        """A piece of work has ended on this thread: hand back what the ORM holds for it. ``ends``: so does the thread.
+
+        It may be called twice, where several adapters go through one ORM.
+        """
+        ...
+
+
+@runtime_checkable
+class HasOneHalf(Protocol):
+    """Optional: an adapter of an ORM that cannot have the other half."""
+
+    #: Why, and what to do instead; the end of the error for a transaction that needs the other half.
+    no_other_half: str
+
+
+@runtime_checkable
 class Closes(Protocol):
     """Optional: an adapter that made its own engine or pool closes it at shutdown."""
 
@@ -139,3 +166,71 @@ def transaction_owner() -> Callable[[str], None]:
     Called with the name to give in the error, it raises WrongThreadError elsewhere.
     """
     return context.owner_check()
+
+
+def launch_lazily(provider: context.EngineProvider | None) -> None:
+    """For integrations with a framework: a provider that has the engine of each process, launched at its first verb.
+
+    It is asked, from any thread and again after a fork, where a verb meets no launched engine and would raise
+    NotLaunchedError. On an event loop it is asked too, so that its launch must work there. None: nobody is asked.
+    """
+    context.engine_provided(provider)
+
+
+# -- for accessors such as session() and connection(), and their decorators --------------------------------------
+
+
+def handle_of(kind: type[H], *, orm: str, asynchronous: bool, accessor: str) -> H:
+    """``transaction_handle`` for an adapter whose handles are of one class, of the ORM that is called ``orm``.
+
+    SessionKindError, too, if the transaction goes through another ORM's adapter.
+    """
+    handle = transaction_handle(asynchronous=asynchronous, accessor=accessor)
+    if isinstance(handle, kind):
+        return handle
+    found = f"{type(handle).__module__}.{type(handle).__qualname__}"
+    raise SessionKindError(
+        f"{accessor}() is {orm}'s, and this transaction goes through an adapter that works with {found}; "
+        f"use that adapter's accessor, or declare @transaction(adapter=...) with the name of an adapter for {orm}"
+    )
+
+
+def handing(
+    function: Callable[..., Any], accessor: Callable[[], Any], *, asynchronous: bool, used: str, other: str
+) -> Callable[..., Any]:
+    """``function`` without its first parameter, for which ``accessor()`` is passed at each call.
+
+    What an adapter's decorator ``used`` returns; ``other`` is the one for functions of the other kind. DeclarationError
+    if the function is of that kind, or has no such parameter. The function itself is the ``__wrapped__`` of the result.
+    """
+    name = getattr(function, "__qualname__", repr(function))
+    if inspect.iscoroutinefunction(function) != asynchronous:
+        kind = "a plain function" if asynchronous else "a coroutine function"
+        raise DeclarationError(f"{name} is {kind}, which @{used} cannot serve; use @{other}")
+    signature = inspect.signature(function)
+    parameters = list(signature.parameters.values())
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if not parameters or parameters[0].kind not in positional:
+        raise DeclarationError(f"{name} has no first parameter that @{used} could pass; give it one")
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(accessor(), *args, **kwargs)
+
+    async def awaited(*args: Any, **kwargs: Any) -> Any:
+        return await function(accessor(), *args, **kwargs)
+
+    made: Any = functools.wraps(function)(awaited if asynchronous else call)
+    made.__signature__ = signature.replace(parameters=parameters[1:])
+    return cast("Callable[..., Any]", made)
+
+
+_ENDS = re.compile(
+    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
+    r"(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!(?:\s+(?:WORK|TRANSACTION))?\s+TO\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def ends_transaction(sql: str) -> bool:
+    """Whether a statement begins as one that ends a transaction; ``ROLLBACK TO`` a savepoint does not."""
+    return _ENDS.match(sql) is not None

@@ -65,6 +65,18 @@ class CurrentEngine(Protocol):
         ...
 
 
+class EngineProvider(Protocol):
+    """An integration that has an engine for every process that needs one; see ``durably.adapter.launch_lazily``."""
+
+    def constructed(self) -> CurrentEngine:
+        """The engine of this process, launched or not; for transactions outside any workflow."""
+        ...
+
+    def launched(self) -> CurrentEngine:
+        """The same, launched; whoever asks first launches it, the others wait."""
+        ...
+
+
 class Body(NamedTuple):
     """The step or transaction whose body runs right now. ``attempt`` counts from 1."""
 
@@ -218,6 +230,7 @@ def transactions_ignored() -> bool:
 # -- engines -----------------------------------------------------------------------------------------------------
 
 _launched: list[CurrentEngine] = []
+_provider: EngineProvider | None = None
 _forked_from: int | None = None
 
 
@@ -239,8 +252,17 @@ def engine_current(engine: CurrentEngine) -> _Put[CurrentEngine | None]:
     return _Put(_engine, engine)
 
 
+def engine_provided(provider: EngineProvider | None) -> None:
+    """Ask ``provider`` for an engine from now on, where none is launched; None: nobody."""
+    global _provider
+    _provider = provider
+
+
 def current_engine() -> CurrentEngine:
-    """The engine of this context, else the only launched one. NotLaunchedError, AmbiguousEngineError."""
+    """The engine of this context, else the only launched one, else one that an integration launches now.
+
+    NotLaunchedError, AmbiguousEngineError.
+    """
     engine = _engine.get()
     if engine is not None:
         # Launched or not: another engine than the one that was named is never meant.
@@ -249,6 +271,8 @@ def current_engine() -> CurrentEngine:
         return _launched[0]
     if _launched:
         raise _ambiguous(_launched, "launched")
+    if _provider is not None:
+        return _provider.launched()
     raise not_launched()
 
 
@@ -272,6 +296,8 @@ def transaction_engine() -> CurrentEngine:
     """The engine whose adapters a transaction outside any workflow uses: launched or not. NoAdapterError."""
     if _launched or _engine.get() is not None:
         return current_engine()
+    if _provider is not None:
+        return _provider.constructed()
     constructed = list(_constructed)
     if len(constructed) == 1:
         return constructed[0]

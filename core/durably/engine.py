@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from durably.execution.adapters import Adapters
+    from durably.execution.adapters import Adapters, Half
     from durably.launched import Launched
 
 log = logging.getLogger("durably")
@@ -153,8 +153,8 @@ class Durably:
                     if half.asynchronous:
                         await half.prepare(launched.services.executor_id)
                     else:
-                        prepare = functools.partial(half.prepare, launched.services.executor_id)
-                        await Offload(lambda prepare=prepare: drive(prepare()), _in_thread)  # type: ignore[misc]
+                        prepare = functools.partial(_prepare, half, launched.services.executor_id)
+                        await Offload(prepare, _in_thread)
             launched.begin()
         except BaseException:
             await Offload(lambda: self._close(0), _in_thread)
@@ -293,6 +293,14 @@ def _workflow(function: Callable[..., Any]) -> Declaration:
             + (f" (it is a {declaration.kind})" if declaration is not None else "")
         )
     return declaration
+
+
+def _prepare(half: Half, executor_id: str) -> None:
+    """Prepare a synchronous half on a thread that ends with it."""
+    try:
+        drive(half.prepare(executor_id))
+    finally:
+        half.release(ends=True)
 
 
 def _in_thread(work: Callable[[], None]) -> None:

@@ -36,6 +36,8 @@ log = logging.getLogger("durably")
 
 #: How long a shutdown waits for a claim that is on its way.
 CLAIM_SECONDS = 5.0
+#: … and for threads whose work is done to hand back their connections.
+RELEASE_SECONDS = 1.0
 
 
 class Launched:
@@ -53,7 +55,7 @@ class Launched:
         adapters.check(registry.all())
         # A fresh id for each launch, so that a late write of an earlier life can never pass for this one's.
         claimant = Claimant(settings.name, str(uuid4()), settings.application_version, ())
-        self.threads = Threads("durably-workflow")
+        self.threads = Threads("durably-workflow", lambda ends: adapters.release(ends=ends))
         self.loop = Loop(loop)
         self.connected = Connected(open_ledger(settings, clock), serialization, clock)
         lease = LeaseKeeper(
@@ -164,7 +166,8 @@ class Launched:
         if self.executor is not None:
             self.executor.close()
         self.connected.close()
-        self.threads.close()
+        # Threads that are done hand their connections back; those that are not run the user's code, and end with it.
+        self.threads.close(0.0 if len(active) else RELEASE_SECONDS)
         for half in self.services.adapters.halves():
             if not half.asynchronous:
                 drive(half.close())

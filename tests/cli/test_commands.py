@@ -15,13 +15,12 @@ import psycopg
 import pytest
 from typer.testing import CliRunner
 
-from durably import __version__
+from durably import __version__, schema
 from durably.adapter import DialectName
 from durably.cli import app
 from durably.client import open_ledger
 from durably.clock import SystemClock
 from durably.config import Settings
-from durably.ledger import migrations
 
 
 class Run(NamedTuple):
@@ -95,7 +94,7 @@ def test_a_dialect_that_cannot_be_a_system_database_is_refused(durably: Command)
 def test_the_printed_schema_is_the_one_that_is_migrated(durably: Command, dialect: DialectName) -> None:
     run = durably("schema", dialect)
     assert run.code == 0
-    assert run.output.strip() == migrations.printed(dialect).strip()
+    assert run.output.strip() == schema.script(dialect).strip()
 
 
 def test_the_printed_schema_runs_as_it_is(durably: Command, sqlite_path: Path, postgres_url: str) -> None:

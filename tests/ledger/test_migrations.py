@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from durably import schema
 from durably.adapter import DialectName
 from durably.client import make_backend, open_ledger
 from durably.clock import SystemClock
@@ -118,14 +119,14 @@ def test_the_printed_schema_applied_by_hand_is_the_migrated_one(system_url: str,
     if system_url.startswith("sqlite"):
         by_hand = f"sqlite:///{tmp_path / 'by_hand.db'}"
         connection = sqlite3.connect(tmp_path / "by_hand.db")
-        connection.executescript(migrations.printed("sqlite"))
+        connection.executescript(schema.script("sqlite"))
         connection.close()
         launch(system_url)
         assert catalog(by_hand) == catalog(system_url)
         launch(by_hand, run_migrations=False)
         return
     with psycopg.connect(system_url, autocommit=True) as raw:
-        raw.execute(migrations.printed("postgresql").encode())
+        raw.execute(schema.script("postgresql").encode())
         by_hand_catalog = catalog(system_url)
         launch(system_url, run_migrations=False)
         launch(system_url)

@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
+from durably import schema
 from durably.client import open_ledger
 from durably.clock import SystemClock
 from durably.config import redacted, resolve
 from durably.errors import DurablyError
-from durably.ledger import migrations
 
 
 class Database(str, Enum):
@@ -44,4 +44,4 @@ def print_schema(
     database: Annotated[Database, typer.Argument(help="which dialect to print")] = Database.postgresql,
 ) -> None:
     """Print the whole schema as SQL, to be reviewed or run by hand."""
-    typer.echo(migrations.printed(database.value))
+    typer.echo(schema.script(database.value))

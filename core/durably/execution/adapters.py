@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from durably.adapter import Closes, Flushes, Joins, Parameter
+from durably.adapter import Closes, Flushes, HasOneHalf, Joins, Parameter, Releases
 from durably.declared import Declaration
 from durably.errors import ConfigurationError, DatabaseUnavailableError, NoAdapterError
-from durably.sql import completion
+from durably.sql import completion, lost_updates
 from durably.sql.begin import begin_plan
 from durably.sql.dialect import DIALECTS, Dialect, render
 from durably.sql.failures import is_transient
@@ -31,9 +31,11 @@ AnyAdapter = "Adapter[Any] | AsyncAdapter[Any]"
 class Half:
     """The synchronous or asynchronous half of an adapter, in the form that the exactly-once protocol awaits."""
 
-    def __init__(self, name: str, adapter: Any) -> None:
+    def __init__(self, name: str, adapter: Any, warned: set[str]) -> None:
+        """``warned``: the adapters of this engine that a warning was given about; both halves share it."""
         self.name = name
         self.adapter = adapter
+        self._warned = warned
         self._flushes = isinstance(adapter, Flushes)
         #: Whether starts join a transaction that the caller has open.
         self.joins = isinstance(adapter, Joins)
@@ -69,6 +71,11 @@ class Half:
         scope = self.adapter.savepoint(handle)
         return scope if self.asynchronous else _Awaited(scope)
 
+    def release(self, *, ends: bool) -> None:
+        """On a thread of Durably's own: have the ORM hand back what it holds for this thread."""
+        if isinstance(self.adapter, Releases):
+            self.adapter.release(ends=ends)
+
     async def close(self) -> None:
         """Close what the adapter itself opened."""
         if isinstance(self.adapter, Closes):
@@ -100,8 +107,26 @@ class Half:
         self.colocated = await self._sees(executor_id)
         if not self.colocated:
             await self._ensure_completion_table()
+        await self._look_at_isolation()
         self._prepared = True
         log.debug("adapter %r: %s", self.name, "co-located" if self.colocated else "apart")
+
+    async def _look_at_isolation(self) -> None:
+        """Warn, once for an adapter, if the database's default isolation loses updates where one may not expect it."""
+        query = lost_updates.look(self.dialect.name)
+        if query is None:
+            return
+        try:
+            async with self.begin(None, True) as handle:
+                advice = lost_updates.advice(await self.execute(handle, *query))
+        except Exception as error:
+            if is_transient(error, connecting=True):
+                raise
+            log.debug("adapter %r: its isolation level could not be found out: %s", self.name, error)
+            return
+        if advice is not None and self.name not in self._warned:
+            self._warned.add(self.name)
+            log.warning("adapter %r: %s", self.name, advice)
 
     async def _file_gate(self) -> Gate:
         async with self.begin(None, True) as handle:
@@ -180,9 +205,10 @@ class Adapters:
 
     def __init__(self, configured: Mapping[str, Any]) -> None:
         self._halves: dict[tuple[str, bool], Half] = {}
+        warned: set[str] = set()
         for name, adapters in configured.items():
             for adapter in adapters if isinstance(adapters, Sequence) else [adapters]:
-                half = Half(name, adapter)
+                half = Half(name, adapter, warned)
                 if self._halves.setdefault((name, half.asynchronous), half) is not half:
                     kind = "asynchronous" if half.asynchronous else "synchronous"
                     raise ConfigurationError(f"adapter {name!r} has two {kind} halves; configure one of each kind")
@@ -191,18 +217,26 @@ class Adapters:
         """All of them."""
         return list(self._halves.values())
 
+    def release(self, *, ends: bool) -> None:
+        """On a thread of Durably's own: a piece of work has ended. ``ends``: so does the thread."""
+        for half in self._halves.values():
+            half.release(ends=ends)
+
     def for_transaction(self, declaration: Declaration) -> Half:
         """The half that runs this transaction; NoAdapterError if it is not configured."""
         name = declaration.transaction.adapter
         half = self._halves.get((name, declaration.is_async))
         if half is not None:
             return half
-        if (name, not declaration.is_async) in self._halves:
-            has, needs = ("asynchronous", "synchronous")[declaration.is_async], _KINDS[declaration.is_async]
-            has = _KINDS[not declaration.is_async]
+        other = self._halves.get((name, not declaration.is_async))
+        if other is not None:
+            has, needs = _KINDS[other.asynchronous], _KINDS[declaration.is_async]
+            advice = f"configure its {needs} half too, or change the function"
+            if isinstance(other.adapter, HasOneHalf):
+                advice = other.adapter.no_other_half
             raise NoAdapterError(
                 f"{declaration} is {'an async def' if declaration.is_async else 'a plain def'}, but adapter {name!r} "
-                f"has only its {has} half; configure its {needs} half too, or change the function",
+                f"has only its {has} half; {advice}",
                 adapter=name,
             )
         names = ", ".join(sorted({repr(one) for one, _ in self._halves})) or "none"

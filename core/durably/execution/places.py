@@ -6,6 +6,7 @@ import contextvars
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +25,13 @@ class Threads:
     Daemons, unlike those of concurrent.futures: a process may end while workflows wait; they go on elsewhere.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, after: Callable[[bool], None] | None = None) -> None:
+        """``after``: called on the thread after each piece of work (False), and as its last act (True)."""
         self._name = name
+        self._after = after
         self._mutex = threading.Lock()
         self._idle: dict[queue.SimpleQueue[Callable[[], None] | None], threading.Thread] = {}
+        self._alive: set[threading.Thread] = set()
         self._count = 0
         self._closed = False
 
@@ -39,27 +43,50 @@ class Threads:
                 return
             self._count += 1
             name = f"{self._name}-{self._count}"
-        threading.Thread(target=self._work, args=(work,), name=name, daemon=True).start()
+            thread = threading.Thread(target=self._work, args=(work,), name=name, daemon=True)
+            self._alive.add(thread)
+        try:
+            thread.start()
+        except BaseException:
+            self._alive.discard(thread)
+            raise
 
-    def close(self) -> None:
-        """End the idle threads; those that still work end after it."""
+    def close(self, busy_seconds: float = 0.0) -> None:
+        """End the idle threads, and wait at most so long for the others; those that still work then end later."""
+        deadline = time.monotonic() + busy_seconds
         with self._mutex:
             self._closed = True
             idle, self._idle = self._idle, {}
+            busy = self._alive - {threading.current_thread(), *idle.values()}
         for inbox in idle:
             inbox.put(None)
         for thread in idle.values():
             thread.join()
+        for thread in busy:
+            thread.join(max(deadline - time.monotonic(), 0.0))
 
     def _work(self, first: Callable[[], None]) -> None:
         inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         work: Callable[[], None] | None = first
         while work is not None:
-            try:
-                work()
-            except BaseException:
-                log.exception("a background thread failed")
+            self._guarded(work)
+            self._finished(ends=False)
             work = self._next(inbox)
+        self._finished(ends=True)
+        with self._mutex:
+            self._alive.discard(threading.current_thread())
+
+    def _finished(self, *, ends: bool) -> None:
+        after = self._after
+        if after is not None:
+            self._guarded(lambda: after(ends))
+
+    @staticmethod
+    def _guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException:
+            log.exception("a background thread failed")
 
     def _next(self, inbox: queue.SimpleQueue[Callable[[], None] | None]) -> Callable[[], None] | None:
         """More work, or None when there has been none for a while."""

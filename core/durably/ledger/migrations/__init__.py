@@ -14,12 +14,13 @@ from durably.adapter import DialectName
 from durably.crashpoints import reach
 from durably.errors import SchemaBehindError
 from durably.ledger.backend import Backend, Session
-from durably.sql.dialect import DIALECTS
+from durably.sql.dialect import DIALECTS, Dialect, render
 
 _FILE = re.compile(r"(\d{4})_(\w+)\.(\w+)\.sql")
 #: Any number, the same for every process that migrates.
 _LOCK = 6_021_023
 
+_RECORD = "INSERT INTO {t}migrations (version, name, applied_at) VALUES (?, ?, {now})"
 _RECORD_TABLE = (
     "CREATE TABLE IF NOT EXISTS {t}migrations"
     " (version integer NOT NULL PRIMARY KEY, name text NOT NULL, applied_at bigint NOT NULL)"
@@ -51,19 +52,16 @@ def migrations(dialect: DialectName) -> list[Migration]:
     return sorted(found)
 
 
-def printed(dialect: DialectName) -> str:
-    """The whole schema as SQL that can be run by hand, recording itself."""
-    schema = DIALECTS[dialect].table
-    now = DIALECTS[dialect].now_ms
-    parts = ["CREATE SCHEMA IF NOT EXISTS durably;\n"] if dialect == "postgresql" else []
-    parts.append(_RECORD_TABLE.replace("{t}", schema) + ";\n")
-    for one in migrations(dialect):
-        parts.append(f"-- migration {one.version:04} {one.name}\n{one.sql.strip()}\n")
-        parts.append(
-            f"INSERT INTO {schema}migrations (version, name, applied_at) "  # noqa: S608
-            f"VALUES ({one.version}, '{one.name}', {now});\n"
-        )
-    return "\n".join(parts)
+def preparation(dialect: DialectName) -> list[str]:
+    """The statements that go before the first migration, and may be run again."""
+    schema = ["CREATE SCHEMA IF NOT EXISTS durably"] if DIALECTS[dialect].has_schema else []
+    return [*schema, render(_RECORD_TABLE, DIALECTS[dialect], "qmark")]
+
+
+def record(migration: Migration, dialect: DialectName) -> str:
+    """The statement that records a migration, written out."""
+    values = _RECORD.replace("?, ?", f"{migration.version}, '{migration.name}'")
+    return render(values, DIALECTS[dialect], "qmark")
 
 
 def applied(session: Session) -> set[int]:
@@ -79,13 +77,14 @@ def migrate(backend: Backend) -> list[Migration]:
         return []
     done = []
     for one in migrations(backend.dialect.name):
-        if backend.change(lambda session, one=one: _apply(session, backend, one)):  # type: ignore[misc]
+        if backend.change(lambda session, one=one: apply(session, backend.dialect, one)):  # type: ignore[misc]
             done.append(one)
     return done
 
 
-def _apply(session: Session, backend: Backend, migration: Migration) -> bool:
-    if backend.dialect.has_schema:
+def apply(session: Session, dialect: Dialect, migration: Migration) -> bool:
+    """Apply and record a migration in the transaction that is open; False if that was done before."""
+    if dialect.has_schema:
         # One migrates, the others wait and then find it done.
         session.execute("SELECT pg_advisory_xact_lock(?)", (_LOCK,))
         if not session.execute("SELECT 1 FROM pg_namespace WHERE nspname = 'durably'"):
@@ -96,10 +95,7 @@ def _apply(session: Session, backend: Backend, migration: Migration) -> bool:
     for statement in migration.statements():
         reach("migration.statement")
         session.execute(statement)
-    session.execute(
-        "INSERT INTO {t}migrations (version, name, applied_at) VALUES (?, ?, {now})",
-        (migration.version, migration.name),
-    )
+    session.execute(_RECORD, (migration.version, migration.name))
     return True
 
 
