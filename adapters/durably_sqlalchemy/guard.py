@@ -7,21 +7,14 @@ database, finds that at the record.
 
 from __future__ import annotations
 
-import re
-
 from sqlalchemy import Transaction
 from sqlalchemy.exc import DBAPIError
 
 from durably import DurablyError, TransactionEndedError, WrongThreadError
-from durably.adapter import transaction_owner
+from durably.adapter import ends_transaction, transaction_owner
 
 # PostgreSQL's state for statements after one that failed.
 _ABORTED = "25P02"
-_ENDS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
-    r"(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!(?:\s+(?:WORK|TRANSACTION))?\s+TO\b))\b",
-    re.IGNORECASE | re.DOTALL,
-)
 
 
 class Guard:
@@ -49,7 +42,7 @@ class Guard:
         """Before every statement: nothing runs once the transaction has ended, and no statement ends it."""
         self.use()
         self.verify()
-        if sql is not None and _ENDS.match(sql):
+        if sql is not None and ends_transaction(sql):
             raise self.refuse(f"the statement {sql.strip()[:40]!r}")
 
     def verify(self) -> None:

@@ -52,8 +52,15 @@ class BeginPlan:
 class Adapter(Protocol[H]):
     """Runs transactions through a synchronous ORM. ``H`` is what the user's function works with."""
 
-    dialect: DialectName
-    paramstyle: ParamStyle
+    @property
+    def dialect(self) -> DialectName:
+        """The kind of database: a plain attribute, or computed where the ORM knows it only once it is set up."""
+        ...
+
+    @property
+    def paramstyle(self) -> ParamStyle:
+        """How the driver's statements mark their parameters."""
+        ...
 
     def ambient(self) -> H | None:
         """A transaction that the caller has open already on this thread, if the ORM can tell."""
@@ -72,8 +79,15 @@ class Adapter(Protocol[H]):
 class AsyncAdapter(Protocol[H]):
     """Runs transactions through an asynchronous ORM; the same, awaited."""
 
-    dialect: DialectName
-    paramstyle: ParamStyle
+    @property
+    def dialect(self) -> DialectName:
+        """The kind of database: a plain attribute, or computed where the ORM knows it only once it is set up."""
+        ...
+
+    @property
+    def paramstyle(self) -> ParamStyle:
+        """How the driver's statements mark their parameters."""
+        ...
 
     def ambient(self) -> H | None:
         """A transaction that the caller has open already in this task, if the ORM can tell."""
