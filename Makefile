@@ -11,10 +11,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check unit crash bench tox clean lint format types pyright floors
+.PHONY: help demo test check unit crash bench bench-orm tox tox-orm clean lint format types pyright floors
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## place 200 orders while the worker is killed three times (DB=sqlite|postgres)
 	@$(BIN)/python -m examples.shop.demo $(if $(DB),--db $(DB)) $(ARGS)
@@ -34,8 +34,14 @@ crash: $(READY)  ## the crash matrix with many kills (KILLS=200 per point)
 bench: $(READY_BENCH)  ## side by side with DBOS
 	@$(BIN)/python -m benchmarks.side_by_side $(ARGS)
 
-tox: $(READY)  ## the suites on every supported Python that is installed
+tox: $(READY)  ## the whole suite on every supported Python that is installed, against the wheel
 	@$(BIN)/tox -m py $(if $(ARGS),-- $(ARGS))
+
+tox-orm: $(READY)  ## each ORM alone, in each of its versions, on every Python
+	@$(BIN)/tox -m orm $(if $(ARGS),-- $(ARGS))
+
+bench-orm: $(READY)  ## a durable transaction beside the ORM's own
+	@$(BIN)/python -m benchmarks.transactions $(ARGS)
 
 clean:  ## remove .venv and everything that can be made again
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
