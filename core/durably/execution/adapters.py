@@ -8,6 +8,7 @@ table writable. Otherwise the application database gets the table of completion 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import logging
 from collections.abc import Mapping, Sequence
@@ -40,12 +41,16 @@ class Half:
         #: Whether starts join a transaction that the caller has open.
         self.joins = isinstance(adapter, Joins)
         self.asynchronous = inspect.iscoroutinefunction(adapter.execute)
-        self.dialect: Dialect = DIALECTS[adapter.dialect]
         self.gate: Gate | None = None
         self.colocated = False
         #: Whether a transaction of the caller's goes to the system database; None until one was met.
         self.is_system_database: bool | None = None
         self._prepared = False
+
+    @functools.cached_property
+    def dialect(self) -> Dialect:
+        """Asked for at the first use: an ORM may know its database only once the application has set it up."""
+        return DIALECTS[self.adapter.dialect]
 
     def begin(self, isolation_level: str | None, read_only: bool) -> Any:
         """An asynchronous context manager around the adapter's transaction, whatever its half."""
