@@ -38,12 +38,12 @@ class PsycopgSubject(Subject):
         return [row["n"] for row in connection().execute("SELECT n FROM conformance_item ORDER BY id")]
 
     def note(self, n: int) -> str | None:
-        row = connection().execute("SELECT note FROM conformance_item WHERE n = %s", (n,)).fetchone()
+        [row] = connection().execute("SELECT note FROM conformance_item WHERE n = %s", (n,))
         note: str | None = row["note"]
         return note
 
     def increment(self) -> int:
-        row = connection().execute("SELECT n FROM conformance_counter WHERE id = 1").fetchone()
+        [row] = connection().execute("SELECT n FROM conformance_counter WHERE id = 1")
         n: int = row["n"] + 1
         connection().execute("UPDATE conformance_counter SET n = %s WHERE id = 1", (n,))
         return n
@@ -91,13 +91,13 @@ class AsyncPsycopgSubject(Subject):
 
     async def note(self, n: int) -> str | None:
         cursor = await async_connection().execute("SELECT note FROM conformance_item WHERE n = %s", (n,))
-        row = await cursor.fetchone()
+        [row] = await cursor.fetchall()
         note: str | None = row["note"]
         return note
 
     async def increment(self) -> int:
         cursor = await async_connection().execute("SELECT n FROM conformance_counter WHERE id = 1")
-        row = await cursor.fetchone()
+        [row] = await cursor.fetchall()
         n: int = row["n"] + 1
         await async_connection().execute("UPDATE conformance_counter SET n = %s WHERE id = 1", (n,))
         return n
