@@ -12,12 +12,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
+import aiomysql  # type: ignore[import-untyped]
 import aiosqlite
+import asyncmy
 import asyncpg
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
+
+from durably.testing import mariadb
 
 
 class Client(Protocol):
@@ -100,7 +104,8 @@ async def sqlalchemy_client(url: str) -> AsyncIterator[Client]:
     try:
         yield Blocking(execute)
     finally:
-        connection.close()
+        with contextlib.suppress(Exception):  # a connection that was lost cannot be reset
+            connection.close()
         engine.dispose()
 
 
@@ -174,4 +179,57 @@ SQLITE: dict[str, Connect] = {
     "aiosqlite": aiosqlite_client,
     "sqlalchemy-sqlite3": lambda uri: sqlalchemy_client(_sqlite_url(uri, "sqlite")),
     "sqlalchemy-aiosqlite": lambda uri: sqlalchemy_async_client(_sqlite_url(uri, "sqlite+aiosqlite")),
+}
+
+
+@contextlib.asynccontextmanager
+async def pymysql_client(url: str) -> AsyncIterator[Client]:
+    connection = mariadb.connect(url)
+
+    def execute(sql: str) -> list[Sequence[Any]]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    try:
+        yield Blocking(execute)
+    finally:
+        if connection.open:
+            connection.close()
+
+
+def _awaited_mysql(connect: Callable[..., Awaitable[Any]], of_cursor: Callable[[Any], Any]) -> Connect:
+    @contextlib.asynccontextmanager
+    async def client(url: str) -> AsyncIterator[Client]:
+        given = sa.make_url(url)
+        connection = await connect(
+            host=given.host,
+            port=given.port or 3306,
+            user=given.username,
+            password=given.password or "",
+            db=given.database,
+            charset="utf8mb4",
+            autocommit=True,
+        )
+
+        async def execute(sql: str) -> list[Sequence[Any]]:
+            async with of_cursor(connection) as cursor:
+                await cursor.execute(sql)
+                return list(await cursor.fetchall()) if cursor.description else []
+
+        try:
+            yield Awaited(execute)
+        finally:
+            connection.close()
+
+    return client
+
+
+MARIADB: dict[str, Connect] = {
+    "pymysql": pymysql_client,
+    "asyncmy": _awaited_mysql(asyncmy.connect, lambda connection: connection.cursor()),
+    "aiomysql": _awaited_mysql(aiomysql.connect, lambda connection: connection.cursor()),
+    "sqlalchemy-pymysql": over(sqlalchemy_client, "mysql+pymysql"),
+    "sqlalchemy-asyncmy": over(sqlalchemy_async_client, "mysql+asyncmy"),
+    "sqlalchemy-aiomysql": over(sqlalchemy_async_client, "mysql+aiomysql"),
 }

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any, cast
 
 import psycopg
+import pymysql
 import pytest
 
 from durably.adapter import BeginPlan, DialectName
@@ -14,6 +17,7 @@ from durably.errors import ConfigurationError
 from durably.sql.begin import ISOLATION_LEVELS, begin_plan, parse_isolation_level
 from durably.sql.drivers import Failure
 from durably.sql.failures import classify
+from durably.testing import mariadb
 
 PLANS: list[tuple[DialectName, str | None, bool, BeginPlan]] = [
     ("postgresql", None, False, BeginPlan()),
@@ -103,6 +107,41 @@ def _characteristics(connection: psycopg.Connection[Any]) -> tuple[str, str]:
     ).fetchone()
     assert row is not None
     return str(row[0]), str(row[1])
+
+
+@pytest.mark.parametrize("level", [None, *ISOLATION_LEVELS])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_mariadb_takes_the_plan_and_goes_back_to_its_default(
+    mariadb_url: str, level: str | None, read_only: bool
+) -> None:
+    plan = begin_plan("mysql", level, read_only)
+    with closing(mariadb.connect(mariadb_url)) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE t (x int) ENGINE = InnoDB")
+        for statement in (*plan.before, plan.begin, *plan.after):
+            cursor.execute(statement)
+        assert _characteristics_of_innodb(cursor) == (level or "repeatable read", read_only)
+        if read_only:
+            with pytest.raises(pymysql.OperationalError) as caught:
+                cursor.execute("INSERT INTO t VALUES (1)")
+            judged = classify(caught.value)
+            assert judged is not None
+            assert judged.failure is Failure.READ_ONLY
+        cursor.execute("COMMIT")
+        cursor.execute("BEGIN")
+        assert _characteristics_of_innodb(cursor) == ("repeatable read", False)
+
+
+def _characteristics_of_innodb(cursor: Any) -> tuple[str, bool]:
+    """Of this connection's transaction, which begins in InnoDB with its first read or write."""
+    cursor.execute("SELECT x FROM t")
+    query = (
+        "SELECT lower(trx_isolation_level), trx_is_read_only FROM information_schema.innodb_trx"
+        " WHERE trx_mysql_thread_id = connection_id()"
+    )
+    time.sleep(0.12)  # the server answers from a copy of that table, up to a tenth of a second old
+    cursor.execute(query)
+    ((level, read_only),) = cursor.fetchall()
+    return str(level), bool(read_only)
 
 
 def test_sqlite_writers_take_the_lock_at_once_and_readers_cannot_write(tmp_path: Path) -> None:

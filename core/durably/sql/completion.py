@@ -81,11 +81,11 @@ _COMPLETION_TABLE = (
     " serialization text NOT NULL, created_at bigint NOT NULL, PRIMARY KEY (run_id, branch, function_id))"
 )
 # Binary collations: MySQL's and MariaDB's own take upper and lower case for the same. The columns of the key are ours,
-# and plain ASCII. TEXT would end at 64 KB.
+# and plain ASCII. An id has no limit, and an output must not end at TEXT's 64 KB.
 _COMPLETION_TABLE_OF_MYSQL = (
     "CREATE TABLE IF NOT EXISTS {t}transaction_completion (run_id varchar(64) CHARACTER SET ascii COLLATE ascii_bin"
     " NOT NULL, branch varchar(255) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, function_id integer NOT NULL,"
-    " workflow_uuid varchar(255) NOT NULL, function_name text NOT NULL, output longtext, error longtext,"
+    " workflow_uuid text NOT NULL, function_name text NOT NULL, output longtext, error longtext,"
     " serialization varchar(255) NOT NULL, created_at bigint NOT NULL, PRIMARY KEY (run_id, branch, function_id))"
     " ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 )

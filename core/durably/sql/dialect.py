@@ -80,7 +80,8 @@ SQLITE = Dialect(
 MYSQL = Dialect(
     name="mysql",
     table="durably_",
-    now_ms="CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+    # Not UNIX_TIMESTAMP(NOW(3)): that goes through the session's time zone, in which an hour of the year comes twice.
+    now_ms="(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)",
     for_update_skip_locked="FOR UPDATE SKIP LOCKED",
     for_share_of_s="LOCK IN SHARE MODE",
     in_json="SELECT j.v FROM JSON_TABLE(?, '$[*]' COLUMNS (v VARCHAR(255) PATH '$')) AS j",

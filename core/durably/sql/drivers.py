@@ -262,6 +262,10 @@ _MYSQL_ERRNOS = {
     1153: Failure.OTHER,  # packet too large: its SQLSTATE is a connection's, but it will be as large again
 }
 
+# "SAVEPOINT s does not exist": a deadlock has rolled back the whole transaction, and the ORM its savepoint after it,
+# which hides the deadlock; so this says as little by itself as PostgreSQL's 25P02. Functions have the same errno.
+_DOES_NOT_EXIST, _NO_SAVEPOINT = 1305, "SAVEPOINT "
+
 _MYSQL_CLOSED = ("not connected", "cancelled during execution", "connection closed")
 
 
@@ -270,6 +274,8 @@ def _says_mysql(error: BaseException) -> Failure | None:
     errno = next((each for each in (attribute(error, "errno"), first_argument(error)) if _is_int(each)), None)
     if _closed_by_mysql_client(error, errno):
         return Failure.CONNECTION
+    if errno == _DOES_NOT_EXIST and _NO_SAVEPOINT in message_of(error):
+        return Failure.ABORTED
     if errno in _MYSQL_ERRNOS:
         return _MYSQL_ERRNOS[errno]
     state = sqlstate(error)
