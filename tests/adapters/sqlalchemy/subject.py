@@ -1,7 +1,11 @@
-"""SQLAlchemy under the conformance suite: a session from the accessor, and a scoped session for the caller's own."""
+"""SQLAlchemy under the conformance suite.
+
+Transactions get their session from the accessor; outside of them, the application has a scoped session.
+"""
 
 from __future__ import annotations
 
+from asyncio import current_task
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
 from typing import Any, ClassVar
@@ -16,9 +20,9 @@ from sqlalchemy.ext.asyncio import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
-from durably.context import current_task
+from durably import NoTransactionError, WrongThreadError
 from durably.testing.conformance import Capabilities, Subject
-from durably_sqlalchemy import SQLAlchemy
+from durably_sqlalchemy import SQLAlchemy, async_session, session
 
 DRIVERS = {
     "postgresql": ("postgresql+psycopg", "postgresql+asyncpg"),
@@ -60,17 +64,25 @@ class SQLAlchemySubject(Subject):
     capabilities: ClassVar[Capabilities] = Capabilities()
 
     engine: Engine
-    session: scoped_session[Session]
+    scoped: scoped_session[Session]
 
     def open(self) -> Any:
         url, options = _options(self.url, False, self.lock_seconds)
         self.engine = create_engine(url, **options)
-        # The application's global session: in a transaction of Durably's it is the transaction's own.
-        self.session = scoped_session(sessionmaker(self.engine))
-        return SQLAlchemy(self.session)
+        self.scoped = scoped_session(sessionmaker(self.engine))
+        return SQLAlchemy(self.scoped)
+
+    @property
+    def session(self) -> Session:
+        try:
+            return session()
+        except WrongThreadError:
+            raise
+        except NoTransactionError:
+            return self.scoped()
 
     def close(self) -> None:
-        self.session.remove()
+        self.scoped.remove()
         self.engine.dispose()
 
     def add(self, n: int, note: str | None = None) -> None:
@@ -105,10 +117,10 @@ class SQLAlchemySubject(Subject):
     @contextmanager
     def transaction(self) -> Iterator[None]:
         try:
-            with self.session.begin():
+            with self.scoped.begin():
                 yield
         finally:
-            self.session.remove()
+            self.scoped.remove()
 
 
 class AsyncSQLAlchemySubject(Subject):
@@ -119,16 +131,25 @@ class AsyncSQLAlchemySubject(Subject):
     capabilities: ClassVar[Capabilities] = Capabilities()
 
     engine: AsyncEngine
-    session: async_scoped_session[AsyncSession]
+    scoped: async_scoped_session[AsyncSession]
 
     async def open(self) -> Any:
         url, options = _options(self.url, True, self.lock_seconds)
         self.engine = create_async_engine(url, **options)
-        self.session = async_scoped_session(async_sessionmaker(self.engine), scopefunc=current_task)
-        return SQLAlchemy(self.session)
+        self.scoped = async_scoped_session(async_sessionmaker(self.engine), scopefunc=current_task)
+        return SQLAlchemy(self.scoped)
+
+    @property
+    def session(self) -> AsyncSession:
+        try:
+            return async_session()
+        except WrongThreadError:
+            raise
+        except NoTransactionError:
+            return self.scoped()
 
     async def close(self) -> None:
-        await self.session.remove()
+        await self.scoped.remove()
         await self.engine.dispose()
 
     async def add(self, n: int, note: str | None = None) -> None:
@@ -163,7 +184,7 @@ class AsyncSQLAlchemySubject(Subject):
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[None]:
         try:
-            async with self.session.begin():
+            async with self.scoped.begin():
                 yield
         finally:
-            await self.session.remove()
+            await self.scoped.remove()

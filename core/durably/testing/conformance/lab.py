@@ -17,10 +17,11 @@ from durably.clock import SystemClock
 from durably.declarations import transaction, workflow
 from durably.drive import drive
 from durably.engine import Durably
-from durably.testing.conformance.control import Control, Recorded
+from durably.testing.conformance.control import Control, Recorded, control_of
 from durably.testing.conformance.databases import Site
 from durably.testing.conformance.orm import Orm, settled
 from durably.testing.conformance.subject import Capabilities, Subject
+from durably.testing.conformance.wire import Wire
 
 #: A transaction's function, or a workflow's: written once, for both halves.
 Body = Callable[[], Coroutine[Any, Any, Any]]
@@ -38,21 +39,35 @@ class Interrupted(BaseException):
     """Ends a workflow without an outcome, as a crash does; it is run again."""
 
 
-class DeclaredUnsupported(Exception):  # noqa: N818  no error
+class DeclaredUnsupported(Exception):
     """The subject declares that it cannot do this; the scenario has shown what happens instead."""
+
+
+class NotApplicable(Exception):
+    """The situation cannot arise with this subject on this database."""
 
 
 class Lab:
     """The application; enters and leaves with ``async with``."""
 
-    def __init__(self, subject: type[Subject], site: Site, *, lock_seconds: float = 5.0, launched: bool = True) -> None:
+    def __init__(
+        self,
+        subject: type[Subject],
+        site: Site,
+        *,
+        lock_seconds: float = 5.0,
+        launched: bool = True,
+        wire: Wire | None = None,
+    ) -> None:
         self.site = site
         self.placement = site.placement
         self.control: Control = site.control
-        self.subject = subject(site.url, lock_seconds=lock_seconds)
+        self.subject = subject(site.url if wire is None else wire.url, lock_seconds=lock_seconds)
         self.orm = Orm(self.subject)
         self.asynchronous = subject.asynchronous
         self.capabilities: Capabilities = subject.capabilities
+        #: What lies between the subject and its server, where the scenario asks for it.
+        self.wire: Wire | None = wire
         #: The adapter under test.
         self.adapter: Any = None
         self._launched = launched
@@ -77,11 +92,12 @@ class Lab:
 
     async def launch(self, **settings: Any) -> Durably:
         """Launch an engine on the adapter, by itself or beside others."""
+        given: dict[str, Any] = {"lease_seconds": 5.0, "transaction_retry_seconds": PATIENCE * 2, **settings}
         engine = Durably(
             APPLICATION,
             adapters={"default": self.adapter},
             system_database_url=self.site.system_url,
-            **{"lease_seconds": 5.0, "transaction_retry_seconds": PATIENCE * 2, **settings},
+            **given,
         )
         if self.asynchronous:
             await engine.__aenter__()
@@ -150,6 +166,14 @@ class Lab:
         """Run one workflow of a transaction for each body; what the last returned."""
         return await self.call(*[self.transaction(body, **options) for body in bodies], workflow_id=workflow_id)
 
+    async def failure(self, *bodies: Body, workflow_id: str | None = None, **options: Any) -> Exception:
+        """Run one workflow that must end with an error; the error."""
+        try:
+            value = await self.run(*bodies, workflow_id=workflow_id, **options)
+        except Exception as error:
+            return error
+        raise AssertionError(f"the workflow returned {value!r}, and should have failed")
+
     async def call(self, *calls: Call, workflow_id: str | None = None) -> Any:
         """Run one workflow that makes these calls, in this thread or task; what the last gave."""
         return await self.execute(self.workflow(*calls), workflow_id)
@@ -205,12 +229,12 @@ class Lab:
             thread.join()
         return given
 
-    async def until(self, condition: Callable[[], bool], what: str) -> None:
+    async def until(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
         """Wait for something that another thread or task brings about."""
-        deadline = _CLOCK.monotonic() + PATIENCE
+        deadline = _CLOCK.monotonic() + seconds
         while not condition():
             if _CLOCK.monotonic() > deadline:
-                raise AssertionError(f"waited {PATIENCE:g} s in vain for {what}")
+                raise AssertionError(f"waited {seconds:g} s in vain until {what}")
             await self.pause(0.005)
 
     @staticmethod
@@ -226,8 +250,15 @@ class Lab:
         return self.control.items()
 
     def recorded(self) -> list[Recorded]:
-        """The committed checkpoints."""
+        """The committed checkpoints of transactions that write."""
         return self.control.recorded()
+
+    def history(self) -> list[Recorded]:
+        """The checkpoints in the system database: those of read-only transactions, and what has been echoed."""
+        if self.placement.colocated:
+            return self.control.recorded()
+        with control_of("sqlite", self.site.system_url, True) as system:
+            return system.recorded()
 
     def unsupported(self, why: str) -> DeclaredUnsupported:
         """To raise at the end of a scenario that a declared capability rules out."""

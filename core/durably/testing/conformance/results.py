@@ -8,10 +8,16 @@ from typing import Any, Literal
 
 import pytest
 
-from durably.testing.conformance.scenario import UNSUPPORTED
+from durably.testing.conformance.scenario import NOT_APPLICABLE, UNSUPPORTED
 
-Verdict = Literal["passed", "failed", "unsupported", "skipped"]
-VERDICTS: tuple[Verdict, ...] = ("passed", "failed", "unsupported", "skipped")
+Verdict = Literal["passed", "failed", "unsupported", "n/a", "skipped"]
+VERDICTS: tuple[Verdict, ...] = ("passed", "failed", "unsupported", "n/a", "skipped")
+#: Those that come with a reason, and how the summary calls them.
+EXPLAINED: dict[Verdict, str] = {
+    "unsupported": "declared unsupported",
+    "n/a": "not applicable",
+    "skipped": "skipped",
+}
 
 
 class Results:
@@ -28,13 +34,14 @@ class Results:
         test = report.nodeid.rpartition("::")[2]
         key = (subject, placement, test)
         if report.failed:
-            self._verdicts[key] = ("failed", report.when or "")
+            self._verdicts[key] = ("failed", str(report.when))
         elif report.skipped:
             why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
             self._verdicts.setdefault(key, ("skipped", why))
         elif report.when == "call":
-            declared = str(properties.get(UNSUPPORTED, ""))
-            self._verdicts.setdefault(key, ("unsupported" if declared else "passed", declared))
+            declared, absent = str(properties.get(UNSUPPORTED, "")), str(properties.get(NOT_APPLICABLE, ""))
+            verdict: Verdict = "unsupported" if declared else "n/a" if absent else "passed"
+            self._verdicts.setdefault(key, (verdict, declared or absent))
 
     def lines(self) -> list[str]:
         """The table, and below it what was declared and why, and what was skipped."""
@@ -48,7 +55,7 @@ class Results:
             lines.append(
                 f"{subject:<{width}}{placement:<18}" + "".join(f"{counted[verdict]:>13}" for verdict in VERDICTS)
             )
-        for verdict, title in (("unsupported", "declared unsupported"), ("skipped", "skipped")):
+        for verdict, title in EXPLAINED.items():
             whys = Counter(why for found, why in self._verdicts.values() if found == verdict)
             lines += [f"{title}: {why} ({count})" for why, count in sorted(whys.items())]
         return lines
