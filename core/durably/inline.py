@@ -34,7 +34,7 @@ async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         args = (function.__self__, *args)  # type: ignore[attr-defined]
     if declaration.kind == "workflow":
         raise ConfigurationError(f"{declaration} is a workflow; call it, or start it, rather than run it as a step")
-    run, key = frame.run, frame.run.next_key()
+    run, key = frame.run, frame.run.next_key(declaration.name)
     if declaration.is_async and not run.asynchronous:
         raise BlockingCallError(
             f"step {declaration.name!r} is a coroutine function, and workflow {run.workflow_id!r} is a plain function "

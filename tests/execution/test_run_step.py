@@ -275,7 +275,7 @@ def test_plain_functions_run_side_by_side(system_url: str) -> None:
 
     @workflow
     async def flow() -> list[tuple[int, int | None]]:
-        return await asyncio.gather(*(durably.aio.run_step(meet, number) for number in (1, 2, 3, 4)))
+        return await durably.aio.gather(*(durably.aio.run_step(meet, number) for number in (1, 2, 3, 4)))
 
     async def main() -> list[tuple[int, int | None]]:
         async with Durably("inline", system_database_url=system_url):

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
+from durably.crashpoints import reach
 from durably.declared import Declaration
 from durably.drive import Promise
 from durably.errors import NonDeterminismError
 from durably.execution.history import History
 from durably.execution.services import Services
 from durably.execution.signals import Parked
+from durably.ledger import talk
+from durably.ledger.backend import Session
 from durably.ledger.commands import RecordCheckpoint, Recorded
+from durably.ledger.news import Kind
 from durably.model import Checkpoint, CheckpointKey, Fence
 from durably.serialization import Payload, TypeTable, is_faithful
+
+T = TypeVar("T")
 
 
 class Run:
@@ -45,6 +52,32 @@ class Run:
         #: Why this execution must stop, once it must.
         self.stopped: str | None = None
         self.nondeterminism: NonDeterminismError | None = None
+        #: What it waits for right now; kept when it is stopped, so that it notices.
+        self._waits: set[Promise[Any]] = set()
+
+    # -- waiting -------------------------------------------------------------------------------------------------
+
+    async def wait(self, promise: Promise[Any], seconds: float | None) -> bool:
+        """Wait for a promise, at most ``seconds``; whether it was kept. Parked as soon as the run is stopped.
+
+        Where this executor hears of a cancellation elsewhere only by looking, it looks meanwhile.
+        """
+        with self.services.ledger.news.watch(Kind.CANCELLED, self.workflow_id) as watch:
+            watch.fresh()
+            self._waits.add(promise)
+            try:
+                self.check()
+                kept = await self._until(promise, seconds)
+            finally:
+                self._waits.discard(promise)
+        self.check()
+        return kept
+
+    async def _until(self, promise: Promise[Any], seconds: float | None) -> bool:
+        if seconds is None:
+            await promise
+            return True
+        return await self.services.clock.within(promise, seconds)
 
     def check(self) -> None:
         """Raise Parked if this execution has lost its workflow."""
@@ -52,8 +85,10 @@ class Run:
             raise Parked(self.workflow_id, self.stopped)
 
     def stop(self, why: str) -> None:
-        """Have the execution end at its next call, without an outcome of its own."""
+        """Have the execution end at its next call, or from its wait, without an outcome of its own."""
         self.stopped = why
+        for promise in list(self._waits):
+            promise.set_result(None)
 
     # -- checkpoints ---------------------------------------------------------------------------------------------
 
@@ -65,18 +100,18 @@ class Run:
         """The idempotency key of one call: the same on every attempt and every recovery."""
         return f"{self.run_id}:{key}"
 
-    def replayed(self, recorded: Checkpoint, key: CheckpointKey, declaration: Declaration) -> Any:
+    def replayed(self, recorded: Checkpoint, key: CheckpointKey, name: str, types: TypeTable) -> Any:
         """What a recorded call returned, or raise what it raised."""
         serialization = self.services.serialization
         if recorded.error is not None:
             payload = Payload(recorded.error, recorded.serialization)
-            raise serialization.load_error(payload, what=self.what("the error", key, declaration.name))
+            raise serialization.load_error(payload, what=self.what("the error", key, name))
         if recorded.output is None:
             return None
         return serialization.load(
             Payload(recorded.output, recorded.serialization),
-            declaration.types,
-            what=self.what("the output", key, declaration.name),
+            types,
+            what=self.what("the output", key, name),
         )
 
     def output_checkpoint(self, value: Any, key: CheckpointKey, name: str, types: TypeTable) -> Checkpoint:
@@ -112,6 +147,24 @@ class Run:
             self.check()
         if answer is Recorded.CANCELLED:
             self.stop("it was cancelled")
+
+    async def change(
+        self, what: str, work: Callable[[Session], T], record: Callable[[T], RecordCheckpoint | None]
+    ) -> T:
+        """Change something and record it in one transaction; Parked if another executor holds the workflow.
+
+        Its crash points are ``{what}.before`` and ``{what}.after``.
+        """
+        fence = self.command(CheckpointKey("", 0), Checkpoint("", None, None, ""), 0)
+        reach(f"{what}.before")
+        result, answer = await self.services.ledger.change(lambda session: talk.recorded(session, work, record, fence))
+        reach(f"{what}.after")
+        if answer is Recorded.FENCED:
+            self.stop("another executor took it over")
+            self.check()
+        if answer is Recorded.CANCELLED:
+            self.stop("it was cancelled")
+        return cast("T", result)
 
     def command(
         self,

@@ -28,7 +28,7 @@ from durably.execution.run import Run
 from durably.execution.services import Services
 from durably.execution.signals import ExecutionSignal, HandedBack, Parked
 from durably.ledger import queries
-from durably.ledger.commands import RecordOutcome, StartWorkflow
+from durably.ledger.commands import RecordCheckpoint, RecordOutcome, Started, StartWorkflow
 from durably.ledger.queries import Claimed
 from durably.model import CheckpointKey, Outcome, Status, WorkflowStatus
 from durably.registry import registry
@@ -101,6 +101,42 @@ class Runner:
             self.refuse_conflict(declaration, command, started.existing)
             return None
         run.held_since = self.services.clock.monotonic()
+        self._expect_end(command)
+        return Ready(run, args, kwargs)
+
+    def _expect_end(self, command: StartWorkflow) -> None:
+        if command.timeout_ms is not None:
+            self.services.due_in(command.timeout_ms / 1000)
+        elif command.deadline_ms is not None:
+            self.services.due_in((command.deadline_ms - self.services.clock.now_ms()) / 1000)
+
+    async def start_beside(
+        self,
+        declaration: Declaration,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        workflow_id: str,
+        done: RecordCheckpoint,
+        *,
+        held: bool,
+    ) -> Ready | None:
+        """Write a child's row and its parent's checkpoint in one transaction; what is to run here, if ``held``."""
+        run = self._run(declaration, workflow_id, uuid4().hex, int(held), History(workflow_id))
+        command = self.command(run, declaration, args, kwargs, held=held)
+        added = held and self.services.active.add(run)
+        started = Started(False)
+        try:
+            started, _ = await self.services.ledger.write("child", command, done)
+        finally:
+            if added and not started.created:
+                self.services.active.remove(run)
+            run.begun.set_result(started.created)
+        if not started.created:
+            self.refuse_conflict(declaration, command, started.existing)
+        if not started.created or not added:
+            return None
+        run.held_since = self.services.clock.monotonic()
+        self._expect_end(command)
         return Ready(run, args, kwargs)
 
     def command(
@@ -114,19 +150,26 @@ class Runner:
             declaration.types,
             what=f"the arguments of {declaration} with workflow id {run.workflow_id!r}",
         )
+        options, frame = context.options(), context.frame()
+        parent = frame.run.workflow_id if frame is not None else None
         return StartWorkflow(
-            run.workflow_id,
-            run.run_id,
-            (Status.PENDING if held else Status.ENQUEUED).value,
-            declaration.name,
-            class_name,
-            config_name,
-            self.services.application_name,
-            self.services.application_version,
-            self.services.executor_id if held else None,
-            1 if held else 0,
-            inputs.text,
-            inputs.serialization,
+            workflow_id=run.workflow_id,
+            run_id=run.run_id,
+            status=(Status.PENDING if held else Status.ENQUEUED).value,
+            name=declaration.name,
+            class_name=class_name,
+            config_name=config_name,
+            application_name=self.services.application_name,
+            application_version=options.application_version or self.services.application_version,
+            executor_id=self.services.executor_id if held else None,
+            attempt=1 if held else 0,
+            parent_workflow_id=parent,
+            timeout_ms=options.timeout_ms,
+            deadline_ms=options.deadline_ms,
+            inherits_deadline=parent is not None and not options.detached,
+            attributes=options.attributes,
+            inputs=inputs.text,
+            serialization=inputs.serialization,
         )
 
     async def leave(
@@ -280,7 +323,7 @@ class Runner:
         with (
             context.engine_current(self.engine),
             context.options_set(None),
-            context.entered(Frame(ready.run)),
+            context.entered(Frame(ready.run, task=context.current_task() if ready.run.asynchronous else None)),
         ):
             value = function(*ready.args, **ready.kwargs)
             return await value if ready.run.declaration.is_async else value

@@ -44,6 +44,8 @@ class Services:
     transaction_retry_seconds: float
     #: Runs blocking work on a background thread.
     in_thread: Callable[[Callable[[], None]], None]
+    #: Told in how many seconds a workflow that begins here must have ended.
+    due_in: Callable[[float], None] = lambda _: None
     active: Active = field(default_factory=lambda: Active())
 
 
@@ -58,11 +60,13 @@ class Active:
     def add(self, run: Run) -> bool:
         """Count ``run``; False if that workflow id executes here already.
 
-        A start whose row is not yet acknowledged gives way to a claim: the claim has the row, so the start has not.
+        A start whose row is not yet acknowledged gives way to a claim: the claim has the row, so the start has not. So
+        does one that was stopped, and perhaps still is in the body of its last step.
         """
         with self._mutex:
             present = self._runs.get(run.workflow_id)
-            if present is not None and (present.held_since is not None or run.held_since is None):
+            stopped = present is not None and present.stopped is not None
+            if present is not None and not stopped and (present.held_since is not None or run.held_since is None):
                 return False
             self._runs[run.workflow_id] = run
             return True

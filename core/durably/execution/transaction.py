@@ -17,6 +17,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from enum import Enum
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -169,7 +170,7 @@ class _Protocol:
 
     async def body(self, handle: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = self.declaration.name
-        inside = Body(name, self.key.function_id, self.run_.step_key(self.key), self.tries, transaction=True)
+        inside = Body(name, self.key.function_id, self.run_.step_key(self.key), self.tries, True, count(1))
         with context.body(inside), context.transaction_opened(name, handle, self.half.asynchronous):
             reach("transaction.body.before")
             value = self.declaration.function(*args, **kwargs)
@@ -231,7 +232,7 @@ class _Protocol:
     def adopt(self, found: Checkpoint) -> Any:
         """Return or raise what is recorded."""
         self.echo(found)
-        return self.run_.replayed(found, self.key, self.declaration)
+        return self.run_.replayed(found, self.key, self.declaration.name, self.declaration.types)
 
     async def theirs(self) -> Any:
         """After a refusal: adopt what another execution recorded, or stop since this one has lost the workflow."""

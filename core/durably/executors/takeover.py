@@ -13,8 +13,11 @@ from durably.errors import NotLaunchedError
 from durably.execution.run import Run
 from durably.execution.runner import Ready, Runner
 from durably.executors.process import proved_dead
-from durably.ledger import queries
+from durably.ledger import manage, queries
+from durably.ledger.listening import ANYTHING
+from durably.ledger.news import Kind
 from durably.ledger.queries import Claimant, Claimed
+from durably.model import Outcome, Status
 from durably.registry import registry
 
 log = logging.getLogger("durably.executor")
@@ -44,49 +47,111 @@ class Takeover:
         self._look_seconds = look_seconds
         self._claims = claims
         self._stop = threading.Event()
+        #: Set when there may be something to do before the next look.
+        self._wake = threading.Event()
+        #: When the next deadline is due, and when work was last looked for (monotonic).
+        self._late_at = float("inf")
+        self._claimed_at = float("-inf")
         self._thread: threading.Thread | None = None
         self._orphans: set[str] = set()
         self._unclaimable: set[str] = set()
 
     def open(self) -> None:
         """Begin, with a first look at once."""
+        news = self._services.ledger.news
+        news.subscribe(Kind.CANCELLED, self._cancelled)
+        if self._claims:
+            news.subscribe(Kind.WORK, self._work)
+        news.begun()
         self._thread = threading.Thread(target=self._loop, name="durably-takeover", daemon=True)
         self._thread.start()
 
     def stop(self, seconds: float) -> None:
         """Claim nothing more. Waits a while for the claim that is on its way; the database may be away."""
         self._stop.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join(seconds)
 
     def close(self) -> None:
         """Stop, and wait for the thread; the ledger must have stopped waiting."""
         self._stop.set()
+        self._wake.set()
         if self._thread is not None:
             self._thread.join()
 
+    # -- news ----------------------------------------------------------------------------------------------------
+
+    def _cancelled(self, workflow_id: str) -> None:
+        run = self._services.active.get(workflow_id)
+        if run is not None:
+            run.stop("it was cancelled, or another executor took it over")
+
+    def _work(self, name: str) -> None:
+        if name == ANYTHING and self._clock.monotonic() - self._claimed_at < self._look_seconds / 4:
+            return  # something was written, most often by this very process
+        if name in (self._claimant.application_name, ANYTHING, ""):
+            self._wake.set()
+
+    def due_in(self, seconds: float) -> None:
+        """A workflow that begins here has to have ended in so many seconds."""
+        due = self._clock.monotonic() + seconds
+        if due < self._late_at:
+            self._late_at = due
+            self._wake.set()
+
+    # -- the thread ----------------------------------------------------------------------------------------------
+
     def _loop(self) -> None:
         # With the renewals of the lease that is three statements a turn, so that an idle process sends less than one a
-        # second; what must be found sooner has to be announced, not polled for.
+        # second; what must be found sooner is announced, not polled for.
+        next_look = self._clock.monotonic()
         while not self._stop.is_set():
+            self._wake.clear()
             try:
-                self.look()
-                while self._claims and not self._stop.is_set():
-                    if self._take(lambda limit: queries.claim_waiting_by(self._known(), limit)) < CLAIM:
-                        break
+                if self._clock.monotonic() >= next_look:
+                    next_look = self._clock.monotonic() + self._look_seconds
+                    self.look()
+                if self._clock.monotonic() >= self._late_at:
+                    self._cancel_late()
+                if self._claims:
+                    self._claim_waiting()
             except NotLaunchedError:
                 return
             except Exception:
                 log.exception("could not look for work; trying again")
-            self._clock.wait(self._stop, self._look_seconds)
+            self._clock.wait(self._wake, min(next_look, self._late_at) - self._clock.monotonic())
+
+    def _claim_waiting(self) -> None:
+        self._claimed_at = self._clock.monotonic()
+        while not self._stop.is_set():
+            if self._take(lambda limit: queries.claim_waiting_by(self._known(), limit)) < CLAIM:
+                break
+
+    def _cancel_late(self) -> None:
+        """Cancel what is past its deadline, whoever holds it."""
+        self._late_at = float("inf")
+        reach("deadline.before")
+        name = self._claimant.application_name
+        late = drive(self._services.ledger.change(lambda session: manage.cancel_late(session, name)))
+        reach("deadline.after")
+        if late:
+            log.warning("cancelled %d workflows that were past their deadline", len(late))
+        for workflow_id in late:
+            self._services.ledger.news.happened(Kind.CANCELLED, workflow_id)
+            self._services.ledger.news.happened(Kind.OUTCOME, workflow_id)
+            self._services.outcomes.announce(workflow_id, Outcome(Status.CANCELLED, None, None, ""))
 
     def look(self) -> None:
         """Take over from the dead, and see to what is held here but does not run."""
         began = self._clock.monotonic()
         running = {run.workflow_id: run for run in self._services.active.runs()}
-        others, held = drive(self._services.ledger.read(lambda session: queries.around(session, self._claimant)))
-        self._reconcile(running, held, began)
-        for other in others if self._claims else ():
+        around = drive(self._services.ledger.read(lambda session: queries.around(session, self._claimant)))
+        if around.deadline_in is not None:
+            # A little late rather than early, when nothing is due yet.
+            self._late_at = began + max(around.deadline_in, 0) / 1000 + 0.005
+        self._reconcile(running, around.held, began)
+        for other in around.others if self._claims else ():
             if other.expired or proved_dead(other.process):
                 self._take_over(other.executor_id, "its lease ran out" if other.expired else "its process is gone")
 

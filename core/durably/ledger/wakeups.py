@@ -1,53 +1,45 @@
-"""Waiting for outcomes that other executors write: one poller for all waiters of a process.
+"""Promises of outcomes, whoever executes the workflow.
 
-It asks for all awaited workflows in one statement, soon after somebody begins to wait and then ever more slowly, up to
-once a second. Outcomes that this process writes itself are announced here, and wake their waiters at once.
+Outcomes that this process writes itself are announced here, and wake their waiters at once; those of others are read by
+the watcher (see ``watching``), for all who wait in one statement.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
+from collections.abc import Callable, Iterable, Mapping
 
-from durably.clock import Clock
-from durably.drive import Promise, deliver, drive
+from durably.drive import Promise, deliver
 from durably.errors import NotLaunchedError
-from durably.ledger import queries
-from durably.ledger.ledger import Ledger
 from durably.model import Outcome
-
-log = logging.getLogger("durably.ledger")
-
-POLL_FIRST, POLL_LAST = 0.01, 1.0
 
 
 class Outcomes:
     """Promises of outcomes, by workflow id."""
 
-    def __init__(self, ledger: Ledger, clock: Clock) -> None:
-        self._ledger = ledger
-        self._clock = clock
+    def __init__(self) -> None:
         self._mutex = threading.Lock()
         self._awaited: dict[str, Promise[Outcome | None]] = {}
-        self._news = threading.Event()
-        self._poller: threading.Thread | None = None
+        #: Those of which nobody has asked the database yet.
+        self._new: set[str] = set()
         self._closed = False
+        #: Called when somebody begins to wait.
+        self.begun: Callable[[], None] = lambda: None
 
     def promise(self, workflow_id: str) -> Promise[Outcome | None]:
         """The outcome of a workflow, once it has one; None if there is no such workflow."""
         with self._mutex:
             promise = self._awaited.get(workflow_id)
-            if promise is None:
-                promise = Promise()
-                if self._closed:
-                    promise.set_error(_closed(workflow_id))
-                    return promise
-                self._awaited[workflow_id] = promise
-                self._news.set()
-            if self._poller is None:
-                self._poller = threading.Thread(target=self._poll, name="durably-outcomes", daemon=True)
-                self._poller.start()
-            return promise
+            if promise is not None:
+                return promise
+            promise = Promise()
+            if self._closed:
+                promise.set_error(_closed(workflow_id))
+                return promise
+            self._awaited[workflow_id] = promise
+            self._new.add(workflow_id)
+        self.begun()
+        return promise
 
     def announce(self, workflow_id: str, outcome: Outcome | None) -> None:
         """An outcome is known: wake whoever waits for it."""
@@ -55,8 +47,40 @@ class Outcomes:
             return
         with self._mutex:
             promise = self._awaited.pop(workflow_id, None)
+            self._new.discard(workflow_id)
         if promise is not None:
             promise.set_result(outcome)
+
+    # -- for the watcher -----------------------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        return bool(self._awaited)
+
+    @property
+    def has_new(self) -> bool:
+        """Whether there is one of which nobody has asked the database yet."""
+        return bool(self._new)
+
+    def awaited(self, names: Iterable[str] | None = None) -> list[str]:
+        """What to ask the database for: all that is awaited, or what is among ``names`` and not yet asked for."""
+        with self._mutex:
+            new, self._new = self._new, set()
+            if names is None:
+                return list(self._awaited)
+            return [*new, *(name for name in names if name in self._awaited and name not in new)]
+
+    def found(self, asked: Iterable[str], outcomes: Mapping[str, Outcome | None]) -> None:
+        """What the database said: missing there is a workflow that does not exist, None one that goes on."""
+        ended: list[tuple[Promise[Outcome | None], Outcome | None, None]] = []
+        with self._mutex:
+            for workflow_id in asked:
+                if workflow_id not in outcomes or outcomes[workflow_id] is not None:
+                    promise = self._awaited.pop(workflow_id, None)
+                    if promise is not None:
+                        ended.append((promise, outcomes.get(workflow_id), None))
+        deliver(ended)
+
+    # -- closing -------------------------------------------------------------------------------------------------
 
     @property
     def closed(self) -> bool:
@@ -64,40 +88,11 @@ class Outcomes:
         return self._closed
 
     def close(self) -> None:
-        """Stop polling; who still waits gets NotLaunchedError."""
+        """Who still waits gets NotLaunchedError."""
         with self._mutex:
             self._closed = True
-            poller = self._poller
             awaited, self._awaited = self._awaited, {}
         deliver([(promise, None, _closed(workflow_id)) for workflow_id, promise in awaited.items()])
-        self._news.set()
-        if poller is not None:
-            poller.join()
-
-    def _poll(self) -> None:
-        delay = POLL_FIRST
-        while not self._closed:
-            if self._clock.wait(self._news, delay if self._awaited else 3600.0):
-                self._news.clear()
-                delay = POLL_FIRST
-                continue
-            delay = min(delay * 1.5, POLL_LAST)
-            self._look()
-
-    def _look(self) -> None:
-        with self._mutex:
-            awaited = list(self._awaited)
-        if not awaited:
-            return
-        try:
-            found = drive(self._ledger.read(lambda session: queries.outcomes(session, awaited)))
-        except Exception:
-            if not self._closed:
-                log.exception("could not look for outcomes; trying again")
-            return
-        for workflow_id in awaited:
-            if workflow_id not in found or found[workflow_id] is not None:
-                self.announce(workflow_id, found.get(workflow_id))
 
 
 def _closed(workflow_id: str) -> NotLaunchedError:

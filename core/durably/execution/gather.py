@@ -1,0 +1,53 @@
+"""Arms of a workflow that go on side by side, each with function ids of its own, so that no timing changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from typing import Any
+
+from durably import context
+from durably.context import Frame
+from durably.execution.calls import CallingRun
+from durably.execution.signals import ExecutionSignal
+from durably.execution.waits import workflow_code
+
+
+async def gather(*arms: Awaitable[Any], return_exceptions: bool = False) -> list[Any]:
+    """What the arms return, in order. All arms run to their end; then the first one's error, in order, is raised.
+
+    Outside the code of a workflow this is ``asyncio.gather``.
+    """
+    import asyncio
+
+    run = workflow_code()
+    if run is None:
+        return list(await asyncio.gather(*arms, return_exceptions=return_exceptions))
+    names = run.next_branches(len(arms))
+    tasks = [asyncio.ensure_future(_arm(run, name, arm)) for name, arm in zip(names, arms, strict=True)]
+    try:
+        if tasks:
+            await asyncio.wait(tasks)
+    except BaseException:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+    return _results(tasks, return_exceptions)
+
+
+async def _arm(run: CallingRun, branch: str, arm: Awaitable[Any]) -> Any:
+    with context.entered(Frame(run, branch, task=context.current_task())):
+        return await arm
+
+
+def _results(tasks: list[Any], return_exceptions: bool) -> list[Any]:
+    # Looked at all, so that no task complains that nobody did.
+    errors = [task.exception() if not task.cancelled() else None for task in tasks]
+    for error in errors:
+        if isinstance(error, ExecutionSignal):
+            raise error
+    if not return_exceptions:
+        for error in errors:
+            if error is not None:
+                raise error
+    return [error if error is not None else task.result() for task, error in zip(tasks, errors, strict=True)]

@@ -1,0 +1,131 @@
+"""Hearing of what other processes have written: notifications on PostgreSQL, the state of the WAL file on SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import psycopg
+
+#: Said in place of names: something was written, and what it was must be looked for.
+ANYTHING = "*"
+
+
+class Listener(Protocol):
+    """One ear on the database, for one thread. ``wake`` and ``close`` may come from another."""
+
+    def wait(self, seconds: float, *, attentive: bool) -> list[str]:
+        """What was heard, at the latest after ``seconds`` ([]). ``attentive``: somebody waits for it right now.
+
+        Raises the driver's error when the connection is lost; the next call makes a new one, and says ANYTHING.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Have ``wait`` return at once."""
+        ...
+
+    def close(self) -> None:
+        """Be deaf from now on."""
+        ...
+
+
+class PostgresListener:
+    """LISTEN on a connection of its own. A notification has one ``kind:name`` in each line."""
+
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+        self._connect = connect
+        self._raw: psycopg.Connection[Any] | None = None
+        self._here, self._there = socket.socketpair()
+        self._here.setblocking(False)
+
+    def wait(self, seconds: float, *, attentive: bool) -> list[str]:  # noqa: ARG002
+        if self._raw is None:
+            raw = self._connect()
+            try:
+                raw.execute("LISTEN durably", prepare=False)
+            except BaseException:
+                raw.close()
+                raise
+            self._raw = raw
+            return [ANYTHING]  # nobody has told of what was written before
+        try:
+            return self._heard(self._raw, seconds)
+        except BaseException:
+            self._raw.close()
+            self._raw = None
+            raise
+
+    def _heard(self, raw: psycopg.Connection[Any], seconds: float) -> list[str]:
+        mine = self._here.fileno()
+        ready, _, _ = select.select([raw.fileno(), mine], [], [], seconds)
+        if mine in ready:
+            self._here.recv(4096)
+        if raw.fileno() not in ready:
+            return []
+        raw.pgconn.consume_input()
+        heard: list[str] = []
+        while (notification := raw.pgconn.notifies()) is not None:
+            heard += notification.extra.decode().split("\n")
+        return heard
+
+    def wake(self) -> None:
+        with contextlib.suppress(OSError):  # it has plenty to wake up for, or is closed
+            self._there.send(b"!")
+
+    def close(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+        self._here.close()
+        self._there.close()
+
+
+#: How often the file is looked at while somebody waits, and otherwise (seconds).
+ATTENTIVE, IDLE = 0.02, 0.1
+
+
+class SqliteListener:
+    """Sees from its time and size that the WAL file was written to; no statement is sent for that."""
+
+    def __init__(self, path: str) -> None:
+        self._wal = f"{path}-wal"
+        self._seen: tuple[int, int] | None = None
+        self._woken = threading.Event()
+
+    def wait(self, seconds: float, *, attentive: bool) -> list[str]:
+        end = time.monotonic() + seconds
+        while not self._woken.is_set():
+            before = self._seen
+            self._seen = self._state()
+            if self._seen != before:
+                return [ANYTHING]
+            left = end - time.monotonic()
+            if left <= 0:
+                return []
+            self._woken.wait(min(ATTENTIVE if attentive else IDLE, left))
+        self._woken.clear()
+        return []
+
+    def _state(self) -> tuple[int, int] | None:
+        try:
+            state = os.stat(self._wal)
+        except FileNotFoundError:
+            return None
+        # The file's clock ticks every few milliseconds: what was written in the tick of the last look would not show.
+        # So a file that was written to just now counts as changed once more.
+        young = time.time_ns() - state.st_mtime_ns < 2 * ATTENTIVE * 1e9
+        return state.st_mtime_ns + (time.monotonic_ns() if young else 0), state.st_size
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def close(self) -> None:
+        self._woken.set()

@@ -1,0 +1,133 @@
+"""Waiting for the outcomes of other workflows: one, the first of several, or all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from durably.drive import Promise
+from durably.errors import ConfigurationError, WaitTimeoutError
+from durably.execution.calls import CallingRun
+from durably.execution.outcome import decode_outcome
+from durably.execution.waits import ANY, workflow_code
+from durably.ledger import queries
+from durably.ledger.wakeups import Outcomes
+from durably.messaging.connection import Connection
+from durably.model import Outcome
+from durably.registry import registry
+from durably.serialization import TypeTable
+
+GET_RESULT, WAIT_FIRST, WAIT_ALL = "durably.get_result", "durably.wait_first", "durably.wait_all"
+
+
+class Waits(Connection, Protocol):
+    """A connection that tells of outcomes."""
+
+    outcomes: Outcomes
+
+
+async def result(connection: Waits, workflow_id: str, timeout_seconds: float | None, expect: TypeTable | None) -> Any:
+    """A workflow's value, or its error. WaitTimeoutError, WorkflowNotFoundError, WorkflowCancelledError."""
+    run = workflow_code()
+
+    async def find() -> Any:
+        outcome = await _outcome(connection, run, workflow_id, timeout_seconds)
+        return decode_outcome(
+            connection.serialization, workflow_id, outcome, await _types(connection, workflow_id, outcome, expect)
+        )
+
+    if run is None:
+        return await find()
+    return await run.noted(GET_RESULT, find, expect or ANY)
+
+
+async def _outcome(
+    connection: Waits, run: CallingRun | None, workflow_id: str, timeout_seconds: float | None
+) -> Outcome | None:
+    promise = connection.outcomes.promise(workflow_id)
+    if not await _kept(connection, run, promise, timeout_seconds):
+        raise WaitTimeoutError(
+            f"workflow {workflow_id!r} has no outcome after {timeout_seconds:g} s; it runs on",
+            workflow_id=workflow_id,
+        )
+    return promise.result()
+
+
+async def _kept(connection: Connection, run: CallingRun | None, promise: Promise[Any], seconds: float | None) -> bool:
+    if run is not None:
+        # A promise of its own, since the run's end keeps whatever it waits for.
+        mine: Promise[None] = Promise()
+        promise.tell(mine)
+        try:
+            await run.wait(mine, seconds)
+        finally:
+            promise.untell(mine)
+    elif seconds is None:
+        await promise
+    else:
+        await connection.clock.within(promise, seconds)
+    return promise.done()
+
+
+async def _types(
+    connection: Connection, workflow_id: str, outcome: Outcome | None, expect: TypeTable | None
+) -> TypeTable | None:
+    """What the caller expects, else what the workflow's own annotation says, where it is registered here."""
+    if expect is not None or outcome is None or outcome.output is None:
+        return expect
+    found = await connection.ledger.read(lambda session: queries.statuses(session, [workflow_id]))
+    declaration = registry.find(found[workflow_id].name) if workflow_id in found else None
+    return declaration.types if declaration is not None else None
+
+
+# -- several -----------------------------------------------------------------------------------------------------
+
+
+async def first(connection: Waits, workflow_ids: Sequence[str], timeout_seconds: float | None) -> str:
+    """The id of the workflow that has its outcome first; of several that have one, the first in order."""
+    ids = list(workflow_ids)
+    if not ids:
+        raise ConfigurationError("wait_first needs at least one handle")
+    run = workflow_code()
+
+    async def find() -> str:
+        promises = {workflow_id: connection.outcomes.promise(workflow_id) for workflow_id in ids}
+        any_of_them: Promise[None] = Promise()
+        for promise in promises.values():
+            promise.tell(any_of_them)
+        try:
+            await _kept(connection, run, any_of_them, timeout_seconds)
+        finally:
+            for promise in promises.values():
+                promise.untell(any_of_them)
+        for workflow_id, promise in promises.items():
+            if promise.done():
+                return workflow_id
+        raise WaitTimeoutError(
+            f"none of {len(ids)} workflows has an outcome after {timeout_seconds:g} s; they run on",
+            workflow_ids=ids,
+        )
+
+    return await (find() if run is None else run.noted(WAIT_FIRST, find, ANY))
+
+
+async def all_of(
+    connection: Waits, workflows: Sequence[tuple[str, TypeTable | None]], timeout_seconds: float | None
+) -> list[Any]:
+    """The values of all, in order; the first one's error that has one, once all have ended."""
+    clock = connection.clock
+    run = workflow_code()
+
+    async def wait() -> None:
+        end = None if timeout_seconds is None else clock.monotonic() + timeout_seconds
+        for workflow_id, _ in workflows:
+            left = None if end is None else max(end - clock.monotonic(), 0.0)
+            await _outcome(connection, run, workflow_id, left)
+
+    await (wait() if run is None else run.noted(WAIT_ALL, wait, ANY))
+    values = []
+    for workflow_id, expect in workflows:
+        outcome = await _outcome(connection, run, workflow_id, None)
+        types = await _types(connection, workflow_id, outcome, expect)
+        values.append(decode_outcome(connection.serialization, workflow_id, outcome, types))
+    return values
