@@ -78,6 +78,8 @@ class Connected:
 
     def close(self) -> None:
         """Stop waiting, write what is queued, and close."""
+        self.ledger.stop_waiting()  # or else the watcher would wait for a database that is away
+        self.ledger.news.close()
         self.outcomes.close()
         self._watcher.close()
         self.ledger.close()

@@ -25,14 +25,24 @@ async def gather(*arms: Awaitable[Any], return_exceptions: bool = False) -> list
     names = run.next_branches(len(arms))
     tasks = [asyncio.ensure_future(_arm(run, name, arm)) for name, arm in zip(names, arms, strict=True)]
     try:
-        if tasks:
-            await asyncio.wait(tasks)
-    except BaseException:
-        for task in tasks:
+        await _ended(tasks)
+    finally:
+        left = [task for task in tasks if not task.done()]
+        for task in left:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        raise
+        await asyncio.gather(*left, return_exceptions=True)
     return _results(tasks, return_exceptions)
+
+
+async def _ended(tasks: list[Any]) -> None:
+    """Return once all have ended, or one of them has to do so without the workflow's outcome."""
+    import asyncio
+
+    left = set(tasks)
+    while left:
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_EXCEPTION)
+        if any(isinstance(_error(task), ExecutionSignal) for task in done):
+            return
 
 
 async def _arm(run: CallingRun, branch: str, arm: Awaitable[Any]) -> Any:
@@ -42,7 +52,7 @@ async def _arm(run: CallingRun, branch: str, arm: Awaitable[Any]) -> Any:
 
 def _results(tasks: list[Any], return_exceptions: bool) -> list[Any]:
     # Looked at all, so that no task complains that nobody did.
-    errors = [task.exception() if not task.cancelled() else None for task in tasks]
+    errors = [_error(task) for task in tasks]
     for error in errors:
         if isinstance(error, ExecutionSignal):
             raise error
@@ -51,3 +61,12 @@ def _results(tasks: list[Any], return_exceptions: bool) -> list[Any]:
             if error is not None:
                 raise error
     return [error if error is not None else task.result() for task, error in zip(tasks, errors, strict=True)]
+
+
+def _error(task: Any) -> BaseException | None:
+    import asyncio
+
+    if task.cancelled():
+        return asyncio.CancelledError()
+    error: BaseException | None = task.exception()
+    return error

@@ -25,7 +25,10 @@ _FOUND: dict[Kind, str] = {
     ),
 }
 #: Whether a workflow is still held as it was is asked for the other way round: what is not among these is lost.
-_PENDING = "SELECT workflow_uuid FROM {t}workflow_status WHERE workflow_uuid IN ({in_json}) AND status = 'PENDING'"
+_PENDING = (
+    "SELECT workflow_uuid, run_id, attempt FROM {t}workflow_status"
+    " WHERE workflow_uuid IN ({in_json}) AND status = 'PENDING'"
+)
 
 
 def found(session: Session, wanted: Sequence[Wanted]) -> list[Wanted]:
@@ -38,8 +41,8 @@ def found(session: Session, wanted: Sequence[Wanted]) -> list[Wanted]:
             news += [one for one in mine if there.get((one.workflow_id, one.detail), -1) >= one.offset]
     mine = [one for one in wanted if one.kind is Kind.CANCELLED]
     if mine:
-        pending = {row[0] for row in session.execute(_PENDING, (_ids(mine),))}
-        news += [one for one in mine if one.workflow_id not in pending]
+        pending = {tuple(row) for row in session.execute(_PENDING, (_ids(mine),))}
+        news += [one for one in mine if one[1:] not in pending]
     return news
 
 

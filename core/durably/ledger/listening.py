@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import socket
 import threading
 import time
@@ -46,6 +46,10 @@ class PostgresListener:
         self._raw: psycopg.Connection[Any] | None = None
         self._here, self._there = socket.socketpair()
         self._here.setblocking(False)
+        self._there.setblocking(False)
+        # Not ``select``, which knows no file descriptors above 1,023.
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._here, selectors.EVENT_READ)
 
     def wait(self, seconds: float, *, attentive: bool) -> list[str]:  # noqa: ARG002
         if self._raw is None:
@@ -56,20 +60,27 @@ class PostgresListener:
                 raw.close()
                 raise
             self._raw = raw
+            self._selector.register(raw.fileno(), selectors.EVENT_READ, raw)
             return [ANYTHING]  # nobody has told of what was written before
         try:
             return self._heard(self._raw, seconds)
         except BaseException:
-            self._raw.close()
-            self._raw = None
+            self._drop()
             raise
 
+    def _drop(self) -> None:
+        raw, self._raw = self._raw, None
+        if raw is None:
+            return
+        for key in [one for one in self._selector.get_map().values() if one.data is raw]:
+            self._selector.unregister(key.fileobj)
+        raw.close()
+
     def _heard(self, raw: psycopg.Connection[Any], seconds: float) -> list[str]:
-        mine = self._here.fileno()
-        ready, _, _ = select.select([raw.fileno(), mine], [], [], seconds)
-        if mine in ready:
+        ready = {key.data for key, _ in self._selector.select(seconds)}
+        if None in ready:
             self._here.recv(4096)
-        if raw.fileno() not in ready:
+        if raw not in ready:
             return []
         raw.pgconn.consume_input()
         heard: list[str] = []
@@ -82,8 +93,8 @@ class PostgresListener:
             self._there.send(b"!")
 
     def close(self) -> None:
-        if self._raw is not None:
-            self._raw.close()
+        self._drop()
+        self._selector.close()
         self._here.close()
         self._there.close()
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from durably.drive import Promise
+from durably.errors import NotLaunchedError
 from durably.ledger.commands import (
     Command,
     RecordOutcome,
@@ -22,6 +23,7 @@ from durably.ledger.commands import (
     StartWorkflow,
     WriteStream,
 )
+from durably.model import Life
 
 
 class Kind(str, Enum):
@@ -31,13 +33,14 @@ class Kind(str, Enum):
     MESSAGE = "m"
     EVENT = "e"
     STREAM = "s"
+    #: Named by the ``Life`` that is over: cancelled, deleted, or another executor's now.
     CANCELLED = "c"
     #: Named by the application, for whose executors there is something to claim.
     WORK = "w"
 
 
 class Wanted(NamedTuple):
-    """What a look into the database is to find: the workflow, and the topic, key, or key and offset."""
+    """What a look into the database is to find: the workflow, and the topic, key, key and offset, or run and attempt."""
 
     kind: Kind
     workflow_id: str
@@ -53,6 +56,7 @@ class Watch:
         #: Any of these wakes it.
         self.wanted = wanted
         self._promise: Promise[None] = Promise()
+        self._closed = False
 
     def __enter__(self) -> Watch:
         self._news.add(self)
@@ -67,11 +71,26 @@ class Watch:
         """A promise that is kept by the next news. To be taken before each look."""
         if self._promise.done():
             self._promise = Promise()
+        if self._closed:  # asked last, and set first by ``close``
+            raise self._shut_down()
         return self._promise
 
     def wake(self) -> None:
         """There is news."""
         self._promise.set_result(None)
+
+    def close(self) -> None:
+        """There will be none: NotLaunchedError for whoever waits."""
+        self._closed = True
+        self._promise.set_error(self._shut_down())
+
+    def _shut_down(self) -> NotLaunchedError:
+        workflow_id = self.wanted[0].workflow_id
+        return NotLaunchedError(
+            f"the engine was shut down while somebody waited for news of workflow {workflow_id!r}; the workflow is not "
+            "lost, and goes on wherever an executor of its application runs",
+            workflow_id=workflow_id,
+        )
 
 
 class News:
@@ -81,6 +100,7 @@ class News:
         self._mutex = threading.Lock()
         self._watches: dict[tuple[Kind, str], set[Watch]] = {}
         self._subscribers: dict[Kind, Callable[[str], None]] = {}
+        self._closed = False
         #: Called when somebody begins to wait: the database has to be watched from now on.
         self.begun: Callable[[], None] = lambda: None
 
@@ -98,6 +118,8 @@ class News:
         with self._mutex:
             for one in watch.wanted:
                 self._watches.setdefault((one.kind, one.workflow_id), set()).add(watch)
+            if self._closed:
+                watch.close()
         self.begun()
 
     def remove(self, watch: Watch) -> None:
@@ -108,6 +130,14 @@ class News:
                 others.discard(watch)
                 if not others:
                     self._watches.pop((one.kind, one.workflow_id), None)
+
+    def close(self) -> None:
+        """There will be no more: NotLaunchedError for whoever waits, now or later."""
+        with self._mutex:
+            self._closed = True
+            watches = {watch for waiting in self._watches.values() for watch in waiting}
+        for watch in watches:
+            watch.close()
 
     def __bool__(self) -> bool:
         return bool(self._watches)
@@ -136,7 +166,7 @@ class News:
         """Wake those who wait for exactly this."""
         for one in wanted:
             if one.kind is Kind.CANCELLED:
-                self.happened(one.kind, one.workflow_id)
+                self.happened(one.kind, str(Life(one.detail, one.offset, one.workflow_id)))
                 continue
             for watch in list(self._watches.get((one.kind, one.workflow_id), ())):
                 if one in watch.wanted:

@@ -19,11 +19,14 @@ def _rows(**columns: str) -> str:
 def _told(kind: str, workflow_id: str, source: str) -> str:
     """A common table expression that tells other processes, when the batch commits, of news about workflows.
 
-    Several ids go into one notification, whose payload may have 8,000 bytes; an id has 255 characters at most.
+    Several ids go into one notification, whose payload may have 8,000 bytes; an id that fits
+    into an index has 2,700 at most.
     """
     return (
         f"told AS MATERIALIZED (SELECT pg_notify('durably', string_agg('{kind}:' || {workflow_id}, E'\\n'))"  # noqa: S608
-        f" FROM (SELECT {workflow_id}, (row_number() OVER () - 1) / 25 AS share FROM {source}) n GROUP BY share)"
+        f" FROM (SELECT {workflow_id},"
+        f" sum(octet_length({workflow_id}) + 3) OVER (ROWS UNBOUNDED PRECEDING) / 5000 AS share"
+        f" FROM (SELECT DISTINCT {workflow_id} FROM {source}) d) n GROUP BY share)"
     )
 
 

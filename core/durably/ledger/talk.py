@@ -13,6 +13,9 @@ from durably.serialization import Payload
 
 T = TypeVar("T")
 
+#: As many bytes go into one notification; PostgreSQL allows 7,999.
+NOTIFICATION = 7900
+
 # -- a change and its checkpoint ---------------------------------------------------------------------------------
 
 _FENCE = (
@@ -72,8 +75,17 @@ def send_all(session: Session, commands: Sequence[SendMessage]) -> list[str]:
 
 def tell(session: Session, news: Sequence[str]) -> None:
     """Tell other processes, when the transaction commits; does nothing where nobody can listen."""
-    for first in range(0, len(news), 25):
-        session.execute("{notify}", ("\n".join(news[first : first + 25]),))
+    share: list[str] = []
+    size = 0
+    for one in news:
+        length = len(one.encode()) + 1
+        if size + length > NOTIFICATION:
+            session.execute("{notify}", ("\n".join(share),))
+            share, size = [], 0
+        share.append(one)
+        size += length
+    if share:
+        session.execute("{notify}", ("\n".join(share),))
 
 
 # -- events and streams ------------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class Watcher:
         self._clock = clock
         self._listener = ledger.backend.listener() if listens else None
         self._wanted = threading.Event()
-        self._closed = False
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._mutex = threading.Lock()
         self._news.begun = self._outcomes.begun = self.begin
@@ -52,14 +52,14 @@ class Watcher:
 
     def _start(self) -> None:
         with self._mutex:
-            if self._thread is None and not self._closed:
+            if self._thread is None and not self._closing.is_set():
                 self._thread = threading.Thread(target=self._watch, name="durably-watch", daemon=True)
                 self._thread.start()
 
     def close(self) -> None:
         """End the thread."""
         with self._mutex:
-            self._closed = True
+            self._closing.set()
         self._wanted.set()
         if self._listener is not None:
             self._listener.wake()
@@ -78,7 +78,7 @@ class Watcher:
         return self._awaited or self._news.subscribed
 
     def _ended(self) -> bool:
-        return self._closed
+        return self._closing.is_set()
 
     def _watch(self) -> None:
         while not self._ended():
@@ -115,7 +115,7 @@ class Watcher:
                     return
                 log.warning("cannot listen for news (%s); trying again in %.2g s", error, delay)
                 self.look()
-                self._clock.wait(threading.Event(), delay)
+                self._clock.wait(self._closing, delay)
                 delay = min(delay * 2, RETRY_LAST)
                 continue
             self._wanted.clear()
@@ -147,7 +147,7 @@ class Watcher:
             if wanted:
                 self._news.found(drive(self._ledger.read(lambda session: awaited.found(session, wanted))))
         except Exception:
-            if not self._closed:
+            if not self._ended():
                 log.exception("could not look for news; trying again")
 
     def _look_for_outcomes(self, workflow_ids: list[str]) -> None:
@@ -156,7 +156,7 @@ class Watcher:
         try:
             found = drive(self._ledger.read(lambda session: queries.outcomes(session, workflow_ids)))
         except Exception:
-            if not self._closed:
+            if not self._ended():
                 log.exception("could not look for outcomes; trying again")
             return
         self._outcomes.found(workflow_ids, found)

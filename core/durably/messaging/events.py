@@ -9,7 +9,7 @@ from durably.execution.waits import Deadline, checked_seconds, workflow_code
 from durably.ledger import talk
 from durably.ledger.commands import SetEvent
 from durably.ledger.news import Kind, Watch
-from durably.messaging.connection import Connection, dumped, expected, heed, place_of, writer
+from durably.messaging.connection import Connection, checked_id, checked_name, dumped, expected, heed, place_of, writer
 from durably.model import Checkpoint, CheckpointKey
 from durably.serialization import Payload
 
@@ -19,6 +19,7 @@ SET, GET, GET_ALL = "durably.set_event", "durably.get_event", "durably.get_all_e
 async def set_event(connection: Connection, key: str, value: Any) -> None:
     """Set the value of one of this workflow's events."""
     run, body = writer("set_event")
+    checked_name(key, "the key of the event")
     payload = dumped(connection, value, f"the event {key!r} of workflow {run.workflow_id!r}")
 
     def command(place: CheckpointKey) -> SetEvent:
@@ -41,6 +42,8 @@ async def get_event(
     connection: Connection, workflow_id: str, key: str, timeout_seconds: float | None, expect: Any
 ) -> Any:
     """The value of an event of any workflow, once it is set; None if that does not happen in time."""
+    checked_id(workflow_id, "the workflow id of get_event")
+    checked_name(key, "the key of the event")
     seconds = None if timeout_seconds is None else checked_seconds(timeout_seconds, "get_event")
     types = expected(expect)
     what = f"the event {key!r} of workflow {workflow_id!r}"
@@ -89,6 +92,8 @@ async def _wait_outside(connection: Connection, watch: Watch, seconds: float | N
 
 async def get_all_events(connection: Connection, workflow_id: str) -> dict[str, Any]:
     """The events of a workflow by key, as they are now."""
+
+    checked_id(workflow_id, "the workflow id of get_all_events")
 
     async def find() -> dict[str, Any]:
         found = await connection.ledger.read(lambda session: talk.events(session, workflow_id))

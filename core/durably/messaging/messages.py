@@ -14,7 +14,15 @@ from durably.execution.waits import ANY, Deadline, checked_seconds, workflow_cod
 from durably.ledger import talk
 from durably.ledger.commands import ReceiveMessage, SendMessage, Sent
 from durably.ledger.news import Kind
-from durably.messaging.connection import Connection, dumped, expected, required_workflow
+from durably.messaging.connection import (
+    Connection,
+    checked_id,
+    checked_name,
+    dumped,
+    expected,
+    refuse_in_transaction,
+    required_workflow,
+)
 from durably.model import Checkpoint, CheckpointKey
 from durably.serialization import Payload
 
@@ -33,10 +41,13 @@ class Message:
 
 async def send(connection: Connection, message: Message) -> None:
     """Send one message. WorkflowNotFoundError if there is no such workflow."""
+    refuse_in_transaction("send")
+    # Before a place is taken, so that what cannot be stored leaves no gap in the history.
+    command = _command(connection, message)
     run = workflow_code()
     if run is not None:
-        return await run.operation(SEND, lambda key: _send_recorded(connection, run, key, message), ANY)
-    answer = await connection.ledger.send(_command(connection, message, message.idempotency_key or _new_id()))
+        return await run.operation(SEND, lambda key: _send_recorded(connection, run, key, command), ANY)
+    answer = await connection.ledger.send(command._replace(message_id=command.message_id or _new_id()))
     if answer is Sent.UNKNOWN:
         raise _unknown([message.destination_id])
     return None
@@ -50,17 +61,27 @@ def _new_id() -> str:
     return f"{frame.body.key}:{next(frame.body.counter)}"
 
 
-def _command(connection: Connection, message: Message, message_id: str) -> SendMessage:
-    payload = dumped(connection, message.message, f"the message to workflow {message.destination_id!r}")
-    topic = message.topic if message.topic is not None else ""
-    return SendMessage(message.destination_id, message_id, topic, payload.text, payload.serialization)
+def _command(connection: Connection, message: Message) -> SendMessage:
+    """The command that sends a message; without an id, if it has no idempotency key."""
+    destination_id = checked_id(message.destination_id, "the id of the workflow to send to")
+    payload = dumped(connection, message.message, f"the message to workflow {destination_id!r}")
+    message_id = ""
+    if message.idempotency_key is not None:
+        message_id = checked_name(message.idempotency_key, "the idempotency_key of a message")
+        if not message_id:
+            raise ConfigurationError("the idempotency_key of a message is empty")
+    return SendMessage(destination_id, message_id, _topic(message.topic), payload.text, payload.serialization)
 
 
-async def _send_recorded(connection: Connection, run: CallingRun, key: CheckpointKey, message: Message) -> None:
-    command = _command(connection, message, message.idempotency_key or run.step_key(key))
+def _topic(topic: str | None) -> str:
+    return checked_name(topic if topic is not None else "", "the topic of a message")
+
+
+async def _send_recorded(connection: Connection, run: CallingRun, key: CheckpointKey, command: SendMessage) -> None:
     started_at = connection.clock.now_ms()
     answer = await connection.ledger.send(
         command._replace(
+            message_id=command.message_id or run.step_key(key),
             sender=run.workflow_id,
             branch=key.branch,
             function_id=key.function_id,
@@ -71,7 +92,7 @@ async def _send_recorded(connection: Connection, run: CallingRun, key: Checkpoin
         )
     )
     if answer is Sent.UNKNOWN:
-        await _record_unknown(run, key, SEND, [message.destination_id], started_at)
+        await _record_unknown(run, key, SEND, [command.workflow_id], started_at)
     if answer is Sent.FENCED:
         run.stop("another executor took it over")
         run.check()
@@ -99,30 +120,34 @@ def _unknown(workflow_ids: Sequence[str]) -> WorkflowNotFoundError:
 
 async def send_bulk(connection: Connection, messages: Sequence[Message]) -> None:
     """Send all of them, or none: WorkflowNotFoundError names the destinations that are not there."""
+    refuse_in_transaction("send_bulk")
+    commands = _commands(connection, messages)
     run = workflow_code()
     if run is None:
-        ids = [message.idempotency_key or _new_id() for message in messages]
-        commands = _commands(connection, messages, ids)
+        commands = [one._replace(message_id=one.message_id or _new_id()) for one in commands]
         missing = await connection.ledger.change(lambda session: talk.send_all(session, commands))
         if missing:
             raise _unknown(missing)
         _tell(connection, commands)
         return
-    await run.operation(SEND_BULK, lambda key: _send_all_recorded(connection, run, key, messages), ANY)
+    await run.operation(SEND_BULK, lambda key: _send_all_recorded(connection, run, key, commands), ANY)
 
 
-def _commands(connection: Connection, messages: Sequence[Message], ids: Sequence[str]) -> list[SendMessage]:
-    commands = [_command(connection, message, one) for message, one in zip(messages, ids, strict=True)]
-    if len({(one.workflow_id, one.message_id) for one in commands}) < len(commands):
+def _commands(connection: Connection, messages: Sequence[Message]) -> list[SendMessage]:
+    commands = [_command(connection, message) for message in messages]
+    named = [(one.workflow_id, one.message_id) for one in commands if one.message_id]
+    if len(set(named)) < len(named):
         raise ConfigurationError("send_bulk got two messages with one idempotency_key to one workflow")
     return commands
 
 
 async def _send_all_recorded(
-    connection: Connection, run: CallingRun, key: CheckpointKey, messages: Sequence[Message]
+    connection: Connection, run: CallingRun, key: CheckpointKey, nameless: Sequence[SendMessage]
 ) -> None:
-    ids = [one.idempotency_key or f"{run.step_key(key)}:{number}" for number, one in enumerate(messages)]
-    commands = _commands(connection, messages, ids)
+    commands = [
+        one._replace(message_id=one.message_id or f"{run.step_key(key)}:{number}")
+        for number, one in enumerate(nameless)
+    ]
     started_at = connection.clock.now_ms()
     done = run.command(key, Checkpoint(SEND_BULK, None, None, ""), started_at)
     missing = await run.change(
@@ -145,10 +170,10 @@ async def recv(connection: Connection, topic: str | None, timeout_seconds: float
     """The oldest message of the topic that this workflow has not had; None if none comes in time."""
     run = required_workflow("recv")
     seconds = None if timeout_seconds is None else checked_seconds(timeout_seconds, "recv")
-    types = expected(expect)
+    types, name = expected(expect), _topic(topic)
 
     async def perform(key: CheckpointKey) -> Any:
-        payload = await _receive(connection, run, key, topic if topic is not None else "", seconds)
+        payload = await _receive(connection, run, key, name, seconds)
         if payload is None:
             return None
         return connection.serialization.load(payload, types, what=run.what("the message", key, RECV))

@@ -6,19 +6,21 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from durably.drive import Promise, drive
-from durably.errors import WaitTimeoutError, WorkflowNotFoundError
+from durably.errors import ConfigurationError, WaitTimeoutError, WorkflowNotFoundError
 from durably.execution.calls import CallingRun
-from durably.execution.waits import workflow_code
+from durably.execution.waits import checked_seconds, workflow_code
 from durably.ledger import queries, talk
 from durably.ledger.commands import WriteStream
 from durably.ledger.news import Kind
-from durably.messaging.connection import Connection, dumped, expected, heed, place_of, writer
+from durably.messaging.connection import Connection, checked_id, checked_name, dumped, expected, heed, place_of, writer
 from durably.model import Checkpoint, CheckpointKey
 from durably.serialization import Payload
 
 WRITE, CLOSE, READ = "durably.write_stream", "durably.close_stream", "durably.read_stream"
 #: How many values one look takes.
 SHARE = 500
+#: Offsets are 32-bit numbers in the database.
+LAST_OFFSET = 2**31 - 1
 
 
 async def write_stream(connection: Connection, key: str, value: Any) -> None:
@@ -35,6 +37,7 @@ async def close_stream(connection: Connection, key: str) -> None:
 
 async def _append(connection: Connection, verb: str, stream: str, payload: Payload | None) -> None:
     run, body = writer(verb.partition(".")[2])
+    checked_name(stream, "the key of the stream")
     text, serialization = payload if payload is not None else (None, "")
 
     def command(place: CheckpointKey, sequence: int) -> WriteStream:
@@ -69,10 +72,10 @@ class Reader:
         expect: Any,
     ) -> None:
         self._connection = connection
-        self._workflow_id = workflow_id
-        self._key = key
-        self._offset = offset
-        self._seconds = timeout_seconds
+        self._workflow_id = checked_id(workflow_id, "the workflow id of read_stream")
+        self._key = checked_name(key, "the key of the stream")
+        self._offset = _checked_offset(offset)
+        self._seconds = None if timeout_seconds is None else checked_seconds(timeout_seconds, "read_stream")
         self._types = expected(expect)
 
     async def share(self) -> list[Any] | None:
@@ -134,6 +137,12 @@ class Reader:
             await fresh
         else:
             await self._connection.clock.within(fresh, left)
+
+
+def _checked_offset(given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or not 0 <= given <= LAST_OFFSET:
+        raise ConfigurationError(f"the offset of a stream is {given!r}; give a number from 0 on")
+    return given
 
 
 def values(reader: Reader) -> Iterator[Any]:
