@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -78,7 +79,7 @@ def workflow_options(
     ``attributes``: a JSON object to find the workflow by. ``application_version``: which executors may run it.
     """
     if workflow_id is not None:
-        _check_id(workflow_id)
+        check_id(workflow_id)
     detached = timeout_seconds is None
     seconds = None if isinstance(timeout_seconds, _Inherited) else timeout_seconds
     if seconds is not None and not 0 < seconds < MAX_SECONDS:
@@ -99,12 +100,18 @@ def workflow_options(
         yield
 
 
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
 def checked_attributes(attributes: object) -> str:
     """Attributes as JSON text; ConfigurationError for what is no plain JSON object."""
     try:
         text = json.dumps(attributes, allow_nan=False)
         if not isinstance(attributes, Mapping) or json.loads(text) != attributes:
             raise ValueError("it is not what JSON makes of it")
+        json.dumps(attributes, ensure_ascii=False).encode()  # no halves of surrogate pairs
+        if _NUL.search(text):
+            raise ValueError("PostgreSQL stores no NUL characters in JSON")
     except (TypeError, ValueError) as error:
         raise ConfigurationError(f"attributes must be a plain JSON object with text keys: {error}") from error
     return text
@@ -120,7 +127,8 @@ def outside_transaction() -> Iterator[None]:
         yield
 
 
-def _check_id(given: object) -> None:
+def check_id(given: object) -> None:
+    """ConfigurationError for what cannot be the id of a new workflow."""
     if not isinstance(given, str) or not given.strip() or len(given) > MAX_ID or not given.isprintable():
         raise ConfigurationError(
             f"the workflow id {given!r} is not usable; give 1 to {MAX_ID} printable characters, not only blanks"

@@ -15,7 +15,8 @@ from uuid import UUID, uuid4
 from durably.ambient import checked_attributes
 from durably.execution import waits
 from durably.execution.patches import deprecated, patched
-from durably.managing import control, listing
+from durably.handles import Asked, AsyncWorkflowHandle
+from durably.managing import control, listing, results
 from durably.messaging import events, messages, streams
 from durably.messaging.messages import Message
 from durably.model import StepInfo, WorkflowQuery, WorkflowStatus
@@ -24,6 +25,7 @@ from durably.serialization import TypeTable
 if TYPE_CHECKING:
     from durably.client import Connected
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 _EVERYTHING = WorkflowQuery()
@@ -167,6 +169,46 @@ class AwaitedVerbs:
         text = None if attributes is None else checked_attributes(attributes)
         await control.update_attributes(self._connection(), workflow_id, text)
 
+    # -- results -------------------------------------------------------------------------------------------------
+
+    @overload
+    async def get_result(self, workflow_id: str, *, timeout_seconds: float | None = None) -> Any: ...
+    @overload
+    async def get_result(self, workflow_id: str, *, timeout_seconds: float | None = None, expect: type[T]) -> T: ...
+    async def get_result(self, workflow_id: str, *, timeout_seconds: float | None = None, expect: Any = None) -> Any:
+        """Wait for a workflow's outcome: what it returned, or the error it ended with, raised.
+
+        WaitTimeoutError after ``timeout_seconds``; the workflow runs on. WorkflowNotFoundError, WorkflowCancelledError.
+        """
+        return await results.result(self._connection(), workflow_id, timeout_seconds, types_of(expect))
+
+    @overload
+    async def retrieve_workflow(self, workflow_id: str) -> AsyncWorkflowHandle[Any]: ...
+    @overload
+    async def retrieve_workflow(self, workflow_id: str, *, expect: type[T]) -> AsyncWorkflowHandle[T]: ...
+    async def retrieve_workflow(self, workflow_id: str, *, expect: Any = None) -> AsyncWorkflowHandle[Any]:
+        """A handle to a workflow that exists, in whatever process it runs. WorkflowNotFoundError."""
+        await self.get_workflow_status(workflow_id)
+        return AsyncWorkflowHandle(workflow_id, self.asked, types_of(expect))
+
+    async def wait_first(
+        self, handles: Sequence[AsyncWorkflowHandle[R]], *, timeout_seconds: float | None = None
+    ) -> AsyncWorkflowHandle[R]:
+        """The handle of the workflow that has its outcome first. WaitTimeoutError."""
+        first = await results.first(self._connection(), [one.workflow_id for one in handles], timeout_seconds)
+        return next(one for one in handles if one.workflow_id == first)
+
+    async def wait_all(
+        self, handles: Sequence[AsyncWorkflowHandle[R]], *, timeout_seconds: float | None = None
+    ) -> list[R]:
+        """Wait for all; what they returned, in order, or the first one's error, in order, raised. WaitTimeoutError."""
+        return await results.all_of(self._connection(), [one.awaited for one in handles], timeout_seconds)
+
+    @property
+    def asked(self) -> Asked:
+        """Whom handles ask."""
+        return _Asked(self)
+
     # -- looking -------------------------------------------------------------------------------------------------
 
     async def get_workflow_status(self, workflow_id: str) -> WorkflowStatus:
@@ -240,3 +282,29 @@ class AwaitedVerbs:
 
 
 _STATUS = TypeTable.for_type(WorkflowStatus)
+
+
+def types_of(expect: Any) -> TypeTable | None:
+    """The classes that a result may have; None: what the workflow's own annotation says."""
+    return TypeTable.for_type(expect) if expect is not None else None
+
+
+class _Asked:
+    """Answers the questions of handles with the verbs."""
+
+    def __init__(self, verbs: AwaitedVerbs) -> None:
+        self._verbs = verbs
+
+    async def result(
+        self, workflow_id: str, *, timeout_seconds: float | None = None, expect: TypeTable | None = None
+    ) -> Any:
+        return await results.result(self._verbs._connection(), workflow_id, timeout_seconds, expect)
+
+    async def status(self, workflow_id: str) -> WorkflowStatus:
+        return await self._verbs.get_workflow_status(workflow_id)
+
+    async def cancel(self, workflow_id: str) -> None:
+        await self._verbs.cancel_workflow(workflow_id)
+
+    async def resume(self, workflow_id: str) -> None:
+        await self._verbs.resume_workflow(workflow_id)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Coroutine, Iterator
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from durably.awaited_verbs import AwaitedVerbs
+from durably.awaited_verbs import AwaitedVerbs, types_of
 from durably.clock import Clock, SystemClock
 from durably.config import Settings, libpq_url, redacted, resolve, scheme, sqlite_path
-from durably.drive import drive, refuse_on_loop
+from durably.drive import Offload, drive, refuse_on_loop
 from durably.errors import WorkflowNotFoundError
+from durably.handles import WorkflowHandle
 from durably.ledger import queries
 from durably.ledger.backend import Backend
 from durably.ledger.ledger import Ledger
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
 
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def open_ledger(settings: Settings, clock: Clock) -> Ledger:
@@ -146,7 +149,9 @@ class Client(BlockingVerbs):
             client.send("order-1", "paid", topic="payment")
             print(client.get_result("order-1", timeout_seconds=10))
 
-    ``name`` is the application whose workflows are meant. Nothing is executed, and no lease is held.
+    ``name`` is the application whose workflows are meant. Nothing is executed, and no lease is held. It connects at its
+    first verb, and may be used by several threads. ``client.aio`` has the verbs awaited; ``async with Client(…)``
+    connects without blocking the event loop.
     """
 
     def __init__(self, name: str, system_database_url: str | None = None, *, notifications: bool = True) -> None:
@@ -159,22 +164,57 @@ class Client(BlockingVerbs):
             run_migrations=False,
             notifications=notifications,
         )
+        self._mutex = threading.Lock()
         self._connected: Connected | None = None
 
     def _require(self) -> Connected:
-        if self._connected is None:
-            self._connected = Connected(self._settings, Serialization(None), SystemClock())
-        return self._connected
+        connected = self._connected
+        if connected is not None:
+            return connected
+        with self._mutex:
+            if self._connected is None:
+                self._connected = Connected(self._settings, Serialization(None), SystemClock())
+            return self._connected
 
+    @overload
+    def get_result(self, workflow_id: str, *, timeout_seconds: float | None = None) -> Any: ...
+    @overload
+    def get_result(self, workflow_id: str, *, timeout_seconds: float | None = None, expect: type[T]) -> T: ...
     def get_result(self, workflow_id: str, *, timeout_seconds: float | None = None, expect: Any = None) -> Any:
-        """Wait for a workflow's outcome: what it returned, or the error it ended with, raised."""
+        """Wait for a workflow's outcome: what it returned, or the error it ended with, raised.
+
+        WaitTimeoutError after ``timeout_seconds``; the workflow runs on. WorkflowNotFoundError, WorkflowCancelledError.
+        """
         refuse_on_loop("get_result")
-        types = TypeTable.for_type(expect) if expect is not None else None
-        return drive(self._require().result(workflow_id, timeout_seconds=timeout_seconds, expect=types))
+        return drive(self.aio.get_result(workflow_id, timeout_seconds=timeout_seconds, expect=expect))
+
+    @overload
+    def retrieve_workflow(self, workflow_id: str) -> WorkflowHandle[Any]: ...
+    @overload
+    def retrieve_workflow(self, workflow_id: str, *, expect: type[T]) -> WorkflowHandle[T]: ...
+    def retrieve_workflow(self, workflow_id: str, *, expect: Any = None) -> WorkflowHandle[Any]:
+        """A handle to a workflow that exists, in whatever process it runs. WorkflowNotFoundError."""
+        refuse_on_loop("retrieve_workflow")
+        drive(self.aio.get_workflow_status(workflow_id))
+        return WorkflowHandle(workflow_id, self.aio.asked, types_of(expect))
+
+    def wait_first(
+        self, handles: Sequence[WorkflowHandle[R]], *, timeout_seconds: float | None = None
+    ) -> WorkflowHandle[R]:
+        """The handle of the workflow that has its outcome first. WaitTimeoutError."""
+        refuse_on_loop("wait_first")
+        first = drive(results.first(self._require(), [one.workflow_id for one in handles], timeout_seconds))
+        return next(one for one in handles if one.workflow_id == first)
+
+    def wait_all(self, handles: Sequence[WorkflowHandle[R]], *, timeout_seconds: float | None = None) -> list[R]:
+        """Wait for all; what they returned, in order, or the first one's error, in order, raised. WaitTimeoutError."""
+        refuse_on_loop("wait_all")
+        return drive(results.all_of(self._require(), [one.awaited for one in handles], timeout_seconds))
 
     def close(self) -> None:
-        """Disconnect; the next verb connects again."""
-        connected, self._connected = self._connected, None
+        """Disconnect; the next verb connects again. Who waits in other threads gets NotLaunchedError."""
+        with self._mutex:
+            connected, self._connected = self._connected, None
         if connected is not None:
             connected.close()
 
@@ -185,6 +225,19 @@ class Client(BlockingVerbs):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        await Offload(self._require, _in_thread)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await Offload(self.close, _in_thread)
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="durably-client", daemon=True).start()
 
 
 def without_self(function: Callable[..., Any]) -> inspect.Signature:

@@ -57,6 +57,23 @@ class Fence(NamedTuple):
     attempt: int
 
 
+class Life(NamedTuple):
+    """One claim of one workflow, as news of its end names it: what is late must not meet the claim after it."""
+
+    run_id: str
+    attempt: int
+    workflow_id: str
+
+    def __str__(self) -> str:
+        return f"{self.run_id}/{self.attempt}/{self.workflow_id}"
+
+    @classmethod
+    def named(cls, text: str) -> Life:
+        """The reverse of ``str``."""
+        run_id, attempt, workflow_id = text.split("/", 2)
+        return cls(run_id, int(attempt), workflow_id)
+
+
 #: Ends the name of a branch that holds ends of waits, and no checkpoints of calls.
 DEADLINES = "!"
 
@@ -98,7 +115,8 @@ class WorkflowStatus:
     """One workflow as its row tells it. Times are milliseconds since the Unix epoch, by the database's clock.
 
     ``attempt`` counts every claim; ``recovery_attempts`` only those after a lost lease, since the last progress.
-    ``inputs`` (positional and named arguments), ``output`` and ``error`` are there in lists that ask for payloads.
+    ``inputs`` (positional and named arguments), ``output`` and ``error`` are there in lists that ask for payloads; what
+    this process cannot decode is given as the text that is stored.
     """
 
     workflow_id: str
@@ -122,7 +140,7 @@ class WorkflowStatus:
     forked_from: str | None
     authenticated_user: str | None
     attributes: dict[str, Any] = field(default_factory=dict)
-    inputs: tuple[tuple[Any, ...], dict[str, Any]] | None = None
+    inputs: tuple[tuple[Any, ...], dict[str, Any]] | str | None = None
     output: Any = None
     error: Exception | None = None
 

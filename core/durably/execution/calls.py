@@ -139,6 +139,7 @@ class CallingRun(Run):
                 checkpoint = self.output_checkpoint(value, key, name, types)
             except Exception as error:
                 self.check()  # that the engine shuts down is no answer
+                await self.stop_with(error)
                 checkpoint, raised = self.error_checkpoint(error, key, name)
                 await self.record(key, checkpoint, started_at)
                 if raised is error:

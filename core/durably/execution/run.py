@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from durably.crashpoints import reach
 from durably.declared import Declaration
 from durably.drive import Promise
-from durably.errors import NonDeterminismError
+from durably.errors import NonDeterminismError, WorkflowCancelledError
 from durably.execution.history import History
 from durably.execution.services import Services
 from durably.execution.signals import Parked
-from durably.ledger import talk
+from durably.ledger import queries, talk
 from durably.ledger.backend import Session
 from durably.ledger.commands import RecordCheckpoint, Recorded
 from durably.ledger.news import Kind
-from durably.model import Checkpoint, CheckpointKey, Fence
+from durably.model import Checkpoint, CheckpointKey, Fence, Life, Status
 from durably.serialization import Payload, TypeTable, is_faithful
 
 T = TypeVar("T")
@@ -62,27 +62,55 @@ class Run:
 
         Where this executor hears of a cancellation elsewhere only by looking, it looks meanwhile.
         """
-        with self.services.ledger.news.watch(Kind.CANCELLED, self.workflow_id) as watch:
+        if seconds is None:
+            await self._watched(promise, promise)
+        else:
+            await self._watched(promise, self.services.clock.within(promise, seconds))
+        return promise.done()
+
+    async def _watched(self, promise: Promise[Any], wait: Awaitable[object]) -> None:
+        life = (self.workflow_id, self.run_id, self.fence.attempt)
+        with self.services.ledger.news.watch(Kind.CANCELLED, *life) as watch:
             watch.fresh()
             self._waits.add(promise)
             try:
                 self.check()
-                kept = await self._until(promise, seconds)
+                await wait
             finally:
                 self._waits.discard(promise)
         self.check()
-        return kept
 
-    async def _until(self, promise: Promise[Any], seconds: float | None) -> bool:
-        if seconds is None:
-            await promise
-            return True
-        return await self.services.clock.within(promise, seconds)
+    async def pause(self, seconds: float) -> None:
+        """Wait ``seconds``. Parked as soon as the run is stopped."""
+        stopped: Promise[None] = Promise()
+        await self._watched(stopped, self.services.clock.sleep(seconds, stopped))
 
     def check(self) -> None:
         """Raise Parked if this execution has lost its workflow."""
         if self.stopped is not None:
             raise Parked(self.workflow_id, self.stopped)
+
+    async def stop_with(self, error: Exception) -> None:
+        """Parked if ``error`` is the end of a workflow that was cancelled together with this one.
+
+        It is not recorded then: when both are resumed, this one waits for the other again.
+        """
+        if isinstance(error, WorkflowCancelledError):
+            await self.confirm()
+
+    @property
+    def life(self) -> Life:
+        """What news of this claim's end names it."""
+        return Life(self.run_id, self.fence.attempt, self.workflow_id)
+
+    async def confirm(self) -> None:
+        """The same, once the database has been asked."""
+        found = await self.services.ledger.read(lambda session: queries.statuses(session, [self.workflow_id]))
+        row = found.get(self.workflow_id)
+        mine = (Status.PENDING, self.run_id, *self.fence)
+        if row is None or (row.status, row.run_id, row.executor_id, row.attempt) != mine:
+            self.stop("it was cancelled, or another executor took it over")
+        self.check()
 
     def stop(self, why: str) -> None:
         """Have the execution end at its next call, or from its wait, without an outcome of its own."""

@@ -86,8 +86,7 @@ class Runner:
         while not self.services.active.add(run):
             # An earlier start is on its way, or running, in this very process.
             earlier = self.services.active.get(workflow_id)
-            if earlier is not None and await earlier.begun:
-                await self._refuse_other(declaration, command)
+            if earlier is not None and await earlier.begun and await self._is_there(earlier, declaration, command):
                 return None
         created = False
         try:
@@ -108,7 +107,10 @@ class Runner:
         if command.timeout_ms is not None:
             self.services.due_in(command.timeout_ms / 1000)
         elif command.deadline_ms is not None:
-            self.services.due_in((command.deadline_ms - self.services.clock.now_ms()) / 1000)
+            self._expect_at(command.deadline_ms)
+
+    def _expect_at(self, deadline_ms: int) -> None:
+        self.services.due_in((deadline_ms - self.services.clock.now_ms()) / 1000)
 
     async def start_beside(
         self,
@@ -166,7 +168,8 @@ class Runner:
             parent_workflow_id=parent,
             timeout_ms=options.timeout_ms,
             deadline_ms=options.deadline_ms,
-            inherits_deadline=parent is not None and not options.detached,
+            inherits_deadline=parent is not None
+            and not (options.detached or options.timeout_ms is not None or options.deadline_ms is not None),
             attributes=options.attributes,
             inputs=inputs.text,
             serialization=inputs.serialization,
@@ -215,9 +218,15 @@ class Runner:
             existing=existing.name,
         )
 
-    async def _refuse_other(self, declaration: Declaration, command: StartWorkflow) -> None:
+    async def _is_there(self, earlier: Run, declaration: Declaration, command: StartWorkflow) -> bool:
+        """Whether the workflow that runs here already is there; if it was deleted, it makes room."""
         rows = await self.services.ledger.read(lambda session: queries.statuses(session, [command.workflow_id]))
-        self.refuse_conflict(declaration, command, rows.get(command.workflow_id))
+        row = rows.get(command.workflow_id)
+        if row is None:
+            earlier.stop("it was deleted")
+            return False
+        self.refuse_conflict(declaration, command, row)
+        return True
 
     def _run(
         self, declaration: Declaration, workflow_id: str, run_id: str, attempt: int, history: History
@@ -252,6 +261,8 @@ class Runner:
             History(status.workflow_id, recorded),
         )
         run.asked_at, run.held_since = asked_at, self.services.clock.monotonic()
+        if status.deadline is not None:
+            self._expect_at(status.deadline)
         run.begun.set_result(True)
         limit = declaration.workflow.max_recovery_attempts
         if limit is not None and status.recovery_attempts > limit:
@@ -267,6 +278,10 @@ class Runner:
         except Exception as error:
             await self._finish(run, self._error_outcome(run, error))
             return None
+        earlier = self.services.active.get(run.workflow_id)
+        if earlier is not None and earlier.held_since is not None and earlier.life != run.life:
+            # It was cancelled and resumed, or deleted and started anew, and has not heard of that.
+            earlier.stop("it was cancelled, or another executor took it over")
         if not self.services.active.add(run):
             return None
         return Ready(run, (*receiver, *args), kwargs)

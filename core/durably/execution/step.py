@@ -54,7 +54,7 @@ async def _attempts(
             if attempt >= options.max_attempts or late:
                 raise _exceeded(run, key, declaration, failures, late) from error
         run.check()
-        await clock.sleep(delay)
+        await run.pause(delay)
         await run.services.lease.valid()
         run.check()
 

@@ -17,7 +17,8 @@ from durably.ledger import manage, queries
 from durably.ledger.listening import ANYTHING
 from durably.ledger.news import Kind
 from durably.ledger.queries import Claimant, Claimed
-from durably.model import Outcome, Status
+from durably.ledger.wakeups import CANCELLED, announce_ends
+from durably.model import Life
 from durably.registry import registry
 
 log = logging.getLogger("durably.executor")
@@ -47,6 +48,7 @@ class Takeover:
         self._look_seconds = look_seconds
         self._claims = claims
         self._stop = threading.Event()
+        self._mutex = threading.Lock()
         #: Set when there may be something to do before the next look.
         self._wake = threading.Event()
         #: When the next deadline is due, and when work was last looked for (monotonic).
@@ -82,9 +84,10 @@ class Takeover:
 
     # -- news ----------------------------------------------------------------------------------------------------
 
-    def _cancelled(self, workflow_id: str) -> None:
-        run = self._services.active.get(workflow_id)
-        if run is not None:
+    def _cancelled(self, name: str) -> None:
+        life = Life.named(name)
+        run = self._services.active.get(life.workflow_id)
+        if run is not None and run.life == life:
             run.stop("it was cancelled, or another executor took it over")
 
     def _work(self, name: str) -> None:
@@ -95,10 +98,15 @@ class Takeover:
 
     def due_in(self, seconds: float) -> None:
         """A workflow that begins here has to have ended in so many seconds."""
-        due = self._clock.monotonic() + seconds
-        if due < self._late_at:
-            self._late_at = due
+        if self._expect_late(self._clock.monotonic() + seconds):
             self._wake.set()
+
+    def _expect_late(self, due: float) -> bool:
+        """Look for what is late at that monotonic time; whether that is sooner than before."""
+        with self._mutex:
+            sooner = due < self._late_at
+            self._late_at = min(due, self._late_at)
+        return sooner
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -130,26 +138,29 @@ class Takeover:
 
     def _cancel_late(self) -> None:
         """Cancel what is past its deadline, whoever holds it."""
-        self._late_at = float("inf")
+        with self._mutex:
+            self._late_at = float("inf")
+        began, moment = self._clock.monotonic(), self._services.outcomes.moment
         reach("deadline.before")
         name = self._claimant.application_name
-        late = drive(self._services.ledger.change(lambda session: manage.cancel_late(session, name)))
+        late, next_in = drive(self._services.ledger.change(lambda session: manage.cancel_late(session, name)))
         reach("deadline.after")
         if late:
             log.warning("cancelled %d workflows that were past their deadline", len(late))
-        for workflow_id in late:
-            self._services.ledger.news.happened(Kind.CANCELLED, workflow_id)
-            self._services.ledger.news.happened(Kind.OUTCOME, workflow_id)
-            self._services.outcomes.announce(workflow_id, Outcome(Status.CANCELLED, None, None, ""))
+        announce_ends(self._services.ledger.news, self._services.outcomes, late, CANCELLED, moment)
+        self._expect_next(began, next_in)
+
+    def _expect_next(self, began: float, next_in: int | None) -> None:
+        if next_in is not None:
+            # A little late rather than early, when nothing is due yet.
+            self._expect_late(began + max(next_in, 0) / 1000 + 0.005)
 
     def look(self) -> None:
         """Take over from the dead, and see to what is held here but does not run."""
         began = self._clock.monotonic()
         running = {run.workflow_id: run for run in self._services.active.runs()}
         around = drive(self._services.ledger.read(lambda session: queries.around(session, self._claimant)))
-        if around.deadline_in is not None:
-            # A little late rather than early, when nothing is due yet.
-            self._late_at = began + max(around.deadline_in, 0) / 1000 + 0.005
+        self._expect_next(began, around.deadline_in)
         self._reconcile(running, around.held, began)
         for other in around.others if self._claims else ():
             if other.expired or proved_dead(other.process):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from durably.ledger.backend import Session
 from durably.ledger.queries import STATUS_COLUMNS, status_of
 from durably.model import GROUPS, StepInfo, WorkflowQuery, WorkflowStatus
 from durably.serialization import Payload
+
+Row = list[Any]
 
 
 class Listed(NamedTuple):
@@ -73,18 +75,13 @@ def _conditions(query: WorkflowQuery, application_name: str) -> tuple[list[str],
     for name, column in _EXISTS.items():
         if (wanted := getattr(query, name)) is not None:
             add(f"{column} IS {'NOT ' if wanted else ''}NULL")
-    _add_attributes(query, conditions, params)
+    if query.attributes:
+        add("{has_attributes}", json.dumps(dict(query.attributes)))
     return conditions, params
 
 
-def _add_attributes(query: WorkflowQuery, conditions: list[str], params: list[Any]) -> None:
-    for key, value in (query.attributes or {}).items():
-        conditions.append("{has_attribute}")
-        params += [key, json.dumps(value)]
-
-
-def workflows(session: Session, query: WorkflowQuery, application_name: str) -> list[Listed]:
-    """One page of a list."""
+def workflows(session: Session, query: WorkflowQuery, application_name: str) -> list[Row]:
+    """One page of a list, for ``listed``."""
     conditions, params = _conditions(query, application_name)
     direction, beyond = ("DESC", "<") if query.newest_first else ("ASC", ">")
     if query.after is not None:
@@ -103,16 +100,17 @@ def workflows(session: Session, query: WorkflowQuery, application_name: str) -> 
         f"SELECT {columns}, {payloads} FROM {{t}}workflow_status s{joins}{_where(conditions)}"  # noqa: S608
         f" ORDER BY s.created_at {direction}, s.workflow_uuid {direction} LIMIT ?"
     )
-    return [_listed(row) for row in session.execute(sql, (*params, query.limit))]
+    return [list(row) for row in session.execute(sql, (*params, query.limit))]
 
 
 def _where(conditions: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _listed(row: Sequence[Any]) -> Listed:
+def listed(row: Row) -> Listed:
+    """What a row of ``workflows`` or ``stranded`` says."""
     status, payloads = status_of(row), row[len(STATUS_COLUMNS) :]
-    if len(payloads) == 1:
+    if len(payloads) < 5:
         return Listed(status, None, None, None)
     inputs, inputs_by, output, error, outcome_by = payloads
     return Listed(
@@ -123,15 +121,12 @@ def _listed(row: Sequence[Any]) -> Listed:
     )
 
 
-def count(
-    session: Session, query: WorkflowQuery, application_name: str, group_by: Sequence[str]
-) -> dict[tuple[str | None, ...], int]:
-    """How many workflows there are, by the values of the columns that are named."""
+def count(session: Session, query: WorkflowQuery, application_name: str, group_by: Sequence[str]) -> list[Row]:
+    """How many workflows there are, and the values of the columns that are named, in each row."""
     conditions, params = _conditions(query, application_name)
     columns = ", ".join(f"s.{GROUPS[name]}" for name in group_by)
     sql = f"SELECT count(*){', ' + columns if columns else ''} FROM {{t}}workflow_status s{_where(conditions)}"  # noqa: S608
-    rows = session.execute(f"{sql} GROUP BY {columns}" if columns else sql, params)
-    return {tuple(row[1:]): row[0] for row in rows}
+    return [list(row) for row in session.execute(f"{sql} GROUP BY {columns}" if columns else sql, params)]
 
 
 _STEPS = (
@@ -141,13 +136,14 @@ _STEPS = (
 )
 
 
-def steps(session: Session, workflow_id: str, payloads: bool) -> list[tuple[StepInfo, Payload | None, Payload | None]]:
-    """The checkpoints of a workflow by branch and function id, with output and error if they were asked for."""
+def steps(session: Session, workflow_id: str, payloads: bool) -> list[Row]:
+    """The checkpoints of a workflow by branch and function id, for ``step``; with payloads if they were asked for."""
     sql = _STEPS.replace("_PAYLOADS_", "output, error, serialization" if payloads else "NULL, NULL, NULL")
-    return list(map(_step, session.execute(sql, (workflow_id,))))
+    return [list(row) for row in session.execute(sql, (workflow_id,))]
 
 
-def _step(row: Sequence[Any]) -> tuple[StepInfo, Payload | None, Payload | None]:
+def step(row: Row) -> tuple[StepInfo, Payload | None, Payload | None]:
+    """What a row of ``steps`` says, with output and error."""
     branch, function_id, name, child, started_at, completed_at, failed, output, error, serialization = row
     return (
         StepInfo(branch, function_id, name, child, started_at, completed_at, bool(failed)),
@@ -164,8 +160,8 @@ _STRANDED = (
 )
 
 
-def stranded(session: Session, application_name: str, limit: int) -> list[WorkflowStatus]:
-    """What is in flight on versions that no living executor runs."""
+def stranded(session: Session, application_name: str, limit: int) -> list[Row]:
+    """What is in flight on versions that no living executor runs, for ``listed``."""
     columns = ", ".join(f"s.{name}" for name in STATUS_COLUMNS)
-    rows: Iterable[Sequence[Any]] = session.execute(_STRANDED.replace("{columns}", columns), (application_name, limit))
-    return [status_of(row) for row in rows]
+    rows = session.execute(_STRANDED.replace("{columns}", columns), (application_name, limit))
+    return [list(row) for row in rows]

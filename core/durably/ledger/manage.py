@@ -6,10 +6,13 @@ Each may be repeated, since the acknowledgement of its commit may be lost.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from typing import Any
 
 from durably.ledger.backend import Session
 from durably.ledger.talk import tell
+from durably.model import Life
 
 #: The workflows that are named, and with ``true`` as the second parameter all their descendants.
 _TREE = (
@@ -27,16 +30,14 @@ def with_children(session: Session, workflow_ids: Sequence[str], children: bool)
 
 _CANCEL = (
     "UPDATE {t}workflow_status SET status = 'CANCELLED', completed_at = {now} WHERE workflow_uuid IN ({in_json})"
-    " AND status IN ('ENQUEUED', 'DELAYED', 'PENDING') RETURNING workflow_uuid"
+    " AND status IN ('ENQUEUED', 'DELAYED', 'PENDING') RETURNING run_id, attempt, workflow_uuid"
 )
 
 
-def cancel(session: Session, workflow_ids: Sequence[str], children: bool = False) -> list[str]:
-    """Cancel those that have no outcome; which."""
+def cancel(session: Session, workflow_ids: Sequence[str], children: bool = False) -> list[Life]:
+    """Cancel those that have no outcome; which, by id."""
     everyone = with_children(session, workflow_ids, children)
-    cancelled = [row[0] for row in session.execute(_CANCEL, (_ids(everyone),))]
-    _tell_of_ends(session, cancelled)
-    return cancelled
+    return _ended(session, session.execute(_CANCEL, (_ids(everyone),)))
 
 
 _CANCEL_LATE = (
@@ -44,19 +45,25 @@ _CANCEL_LATE = (
     " AND workflow_deadline_epoch_ms IS NOT NULL AND workflow_deadline_epoch_ms <= {now}"
     " AND status IN ('ENQUEUED', 'DELAYED', 'PENDING') LIMIT 1000 {skip_locked})"
     " UPDATE {t}workflow_status SET status = 'CANCELLED', completed_at = {now}"
-    " WHERE workflow_uuid IN (SELECT workflow_uuid FROM late) RETURNING workflow_uuid"
+    " WHERE workflow_uuid IN (SELECT workflow_uuid FROM late) RETURNING run_id, attempt, workflow_uuid"
+)
+_NEXT = (
+    "SELECT min(workflow_deadline_epoch_ms) - {now} FROM {t}workflow_status WHERE application_name = ?"
+    " AND workflow_deadline_epoch_ms IS NOT NULL AND status IN ('ENQUEUED', 'DELAYED', 'PENDING')"
 )
 
 
-def cancel_late(session: Session, application_name: str) -> list[str]:
-    """Cancel what is past its deadline; which."""
-    cancelled = [row[0] for row in session.execute(_CANCEL_LATE, (application_name,))]
-    _tell_of_ends(session, cancelled)
-    return cancelled
+def cancel_late(session: Session, application_name: str) -> tuple[list[Life], int | None]:
+    """Cancel what is past its deadline; which, and in how many milliseconds the next one is due, if there is one."""
+    cancelled = _ended(session, session.execute(_CANCEL_LATE, (application_name,)))
+    return cancelled, session.execute(_NEXT, (application_name,))[0][0]
 
 
-def _tell_of_ends(session: Session, workflow_ids: Sequence[str]) -> None:
-    tell(session, [f"{kind}:{one}" for one in workflow_ids for kind in "co"])
+def _ended(session: Session, rows: Iterable[Sequence[Any]]) -> list[Life]:
+    """The lives that rows tell of, in the order of their ids, which others are told of."""
+    lives = sorted((Life(*row) for row in rows), key=lambda life: life.workflow_id)
+    tell(session, [news for life in lives for news in (f"c:{life}", f"o:{life.workflow_id}")])
+    return lives
 
 
 _RESUME = (
@@ -91,6 +98,8 @@ _BEFORE = (
     "workflow_uuid = ? AND ((branch IN ('', '!') AND function_id < CAST(? AS integer))"
     " OR (branch NOT IN ('', '!') AND {gathered_after} < CAST(? AS integer)))"
 )
+#: Where an event was set: after so many functions of the workflow's own code, and in a gather after that.
+_WHEN = "CASE WHEN branch = '' THEN function_id ELSE {gathered_after} END DESC, branch DESC, function_id DESC"
 _INPUTS = (
     "INSERT INTO {t}workflow_inputs (workflow_uuid, inputs, serialization)"
     " SELECT CAST(? AS text), inputs, serialization FROM {t}workflow_inputs WHERE workflow_uuid = ?"
@@ -108,35 +117,46 @@ _COPIES = (
     f" branch, function_id, sequence FROM {{t}}streams WHERE {_BEFORE}",
 )
 _EVENTS = (
-    "INSERT INTO {t}workflow_events (workflow_uuid, key, value, serialization)"
+    "INSERT INTO {t}workflow_events (workflow_uuid, key, value, serialization)"  # noqa: S608
     " SELECT workflow_uuid, key, value, serialization FROM (SELECT workflow_uuid, key, value, serialization,"
-    " row_number() OVER (PARTITION BY key ORDER BY function_id DESC, branch DESC) AS nth"
+    f" row_number() OVER (PARTITION BY key ORDER BY {_WHEN}) AS nth"
     " FROM {t}workflow_events_history WHERE workflow_uuid = ?) h WHERE nth = 1"
 )
 
 
+class Forked(str, Enum):
+    """What became of a fork."""
+
+    #: It is there, made now or before.
+    MADE = "made"
+    #: There is no such workflow to fork.
+    MISSING = "missing"
+    #: The new id is another workflow's.
+    TAKEN = "taken"
+
+
 def fork(
     session: Session, source: str, start_step: int, workflow_id: str, run_id: str, application_version: str | None
-) -> bool:
-    """Make a new workflow of what another one did before a step; False if there is no such workflow.
-
-    One that is there under the new id already is left as it is.
-    """
+) -> Forked:
+    """Make a new workflow of what another one did before a step. A fork that is there already is left as it is."""
     made = session.execute(_FORK, (workflow_id, run_id, application_version, source))
     if not made:
-        return bool(session.execute("SELECT 1 FROM {t}workflow_status WHERE workflow_uuid = ?", (workflow_id,)))
+        rows = session.execute("SELECT forked_from FROM {t}workflow_status WHERE workflow_uuid = ?", (workflow_id,))
+        if not rows:
+            return Forked.MISSING
+        return Forked.MADE if rows[0][0] == source else Forked.TAKEN
     session.execute(_INPUTS, (workflow_id, source))
-    for copy in _COPIES:
-        session.execute(copy, (workflow_id, source, start_step, start_step))
-    session.execute(_EVENTS, (workflow_id,))
+    if start_step > 1:  # not even what was gathered before the first step
+        for copy in _COPIES:
+            session.execute(copy, (workflow_id, source, start_step, start_step))
+        session.execute(_EVENTS, (workflow_id,))
     tell(session, [f"w:{made[0][0]}"])
-    return True
+    return Forked.MADE
 
 
 # -- delete and attributes ---------------------------------------------------------------------------------------
 
 _TABLES = (
-    ("workflow_status", "workflow_uuid"),
     ("workflow_inputs", "workflow_uuid"),
     ("workflow_outputs", "workflow_uuid"),
     ("operation_outputs", "workflow_uuid"),
@@ -147,13 +167,17 @@ _TABLES = (
 )
 
 
-def delete(session: Session, workflow_ids: Sequence[str], children: bool = False) -> list[str]:
-    """Forget workflows, whatever their status, with all that is recorded of them; which."""
-    everyone = with_children(session, workflow_ids, children)
+def delete(session: Session, workflow_ids: Sequence[str], children: bool = False) -> list[Life]:
+    """Forget workflows, whatever their status, with all that is recorded of them; which, by id."""
+    everyone = _ids(with_children(session, workflow_ids, children))
+    # This first: whoever writes for one of them at the same time has its row locked, and is waited for.
+    rows = session.execute(
+        "DELETE FROM {t}workflow_status WHERE workflow_uuid IN ({in_json}) RETURNING run_id, attempt, workflow_uuid",
+        (everyone,),
+    )
     for table, column in _TABLES:
-        session.execute(f"DELETE FROM {{t}}{table} WHERE {column} IN ({{in_json}})", (_ids(everyone),))  # noqa: S608
-    _tell_of_ends(session, everyone)
-    return everyone
+        session.execute(f"DELETE FROM {{t}}{table} WHERE {column} IN ({{in_json}})", (everyone,))  # noqa: S608
+    return _ended(session, rows)
 
 
 def set_attributes(session: Session, workflow_id: str, attributes: str | None) -> bool:

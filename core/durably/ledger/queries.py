@@ -123,6 +123,8 @@ _CLAIM = (
     "WITH picked AS MATERIALIZED (SELECT workflow_uuid FROM {t}workflow_status"  # noqa: S608
     " WHERE application_name = ?"
     " AND (application_version IS NULL OR application_version = ?) AND name IN ({in_json})"
+    # What is late already is left to be cancelled.
+    " AND (workflow_deadline_epoch_ms IS NULL OR workflow_deadline_epoch_ms > {now})"
     " AND _CONDITION_ ORDER BY created_at LIMIT ? {skip_locked})"
     " UPDATE {t}workflow_status SET status = 'PENDING', executor_id = ?, attempt = attempt + 1,"
     " started_at_epoch_ms = {now}, workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms,"

@@ -16,6 +16,7 @@ from weakref import WeakSet
 from durably.drive import drive
 from durably.errors import ConfigurationError
 from durably.ledger import sqlite_batch
+from durably.ledger.attributes import contains
 from durably.ledger.backend import Observer
 from durably.ledger.commands import Answer, Command
 from durably.ledger.listening import SqliteListener
@@ -202,6 +203,7 @@ def connect(path: str) -> sqlite3.Connection:
     try:
         raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
+        raw.create_function("durably_contains", 2, contains, deterministic=True)
     except BaseException:
         raw.close()
         raise

@@ -43,6 +43,10 @@ def recorded(
     if not held:
         return None, Recorded.FENCED
     result = work(session)
+    # Again: what was done may be the end of this very workflow.
+    held = session.execute(_FENCE, (fence.workflow_id, fence.executor_id, fence.attempt))
+    if not held:
+        return result, Recorded.FENCED
     checkpoint = record(result)
     if checkpoint is not None:
         session.execute(_CHECKPOINT, (*checkpoint[:3], *checkpoint[5:]))

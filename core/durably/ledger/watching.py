@@ -16,7 +16,7 @@ from durably.ledger import awaited, queries
 from durably.ledger.ledger import Ledger
 from durably.ledger.listening import ANYTHING
 from durably.ledger.news import Kind
-from durably.ledger.wakeups import Outcomes
+from durably.ledger.wakeups import Asked, Outcomes
 
 log = logging.getLogger("durably.ledger")
 
@@ -150,16 +150,16 @@ class Watcher:
             if not self._ended():
                 log.exception("could not look for news; trying again")
 
-    def _look_for_outcomes(self, workflow_ids: list[str]) -> None:
-        if not workflow_ids:
+    def _look_for_outcomes(self, asked: Asked) -> None:
+        if not asked.workflow_ids:
             return
         try:
-            found = drive(self._ledger.read(lambda session: queries.outcomes(session, workflow_ids)))
+            found = drive(self._ledger.read(lambda session: queries.outcomes(session, asked.workflow_ids)))
         except Exception:
             if not self._ended():
                 log.exception("could not look for outcomes; trying again")
             return
-        self._outcomes.found(workflow_ids, found)
+        self._outcomes.found(asked, found)
 
 
 _KINDS = {kind.value: kind for kind in Kind}

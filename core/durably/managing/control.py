@@ -3,75 +3,103 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
+from durably.ambient import check_id
 from durably.crashpoints import reach
-from durably.errors import ConfigurationError, WorkflowNotFoundError
+from durably.errors import ConfigurationError, WorkflowIdConflictError, WorkflowNotFoundError
 from durably.execution.child import child_id
 from durably.execution.waits import ANY, workflow_code
 from durably.ledger import manage
 from durably.ledger.backend import Session
 from durably.ledger.commands import RecordCheckpoint
+from durably.ledger.manage import Forked
 from durably.ledger.news import Kind
+from durably.ledger.wakeups import CANCELLED, Outcomes, announce_ends
 from durably.messaging.connection import Connection
-from durably.model import CheckpointKey, Outcome, Status
+from durably.model import CheckpointKey, Life
 
 T = TypeVar("T")
 
 Change = Callable[[Session], T]
 
 
-async def _change(connection: Connection, verb: str, work: Callable[[CheckpointKey | None], Change[T]]) -> T:
+class Changed(Connection, Protocol):
+    """A connection that tells of outcomes."""
+
+    outcomes: Outcomes
+
+
+async def _change(
+    connection: Changed,
+    verb: str,
+    work: Callable[[CheckpointKey | None], Change[T]],
+    told: Callable[[T], object],
+    keep: Callable[[T], Any],
+) -> Any:
     """Make a change; in a workflow's code as its next function, recorded in the same transaction.
 
-    ``work`` is told the place, from which an id can follow, and gives what is to be done.
+    ``work`` is told the place, from which an id can follow, and gives what is to be done; ``told`` hears what came of
+    it, unless that is replayed; ``keep`` says what of it is recorded and given back.
     """
     run = workflow_code()
     if run is None:
         reach(f"{verb}.before")
         changed = await connection.ledger.change(work(None))
         reach(f"{verb}.after")
-        return changed
+        told(changed)
+        return keep(changed)
     name = f"durably.{verb}"
 
-    async def perform(key: CheckpointKey) -> T:
+    async def perform(key: CheckpointKey) -> Any:
         started_at = connection.clock.now_ms()
 
         def done(value: T) -> RecordCheckpoint:
-            return run.command(key, run.output_checkpoint(value, key, name, ANY), started_at)
+            return run.command(key, run.output_checkpoint(keep(value), key, name, ANY), started_at)
 
-        return await run.change(verb, work(key), done)
+        changed = await run.change(verb, work(key), done)
+        told(changed)
+        return keep(changed)
 
     return await run.operation(name, perform, ANY)
 
 
-async def cancel(connection: Connection, workflow_ids: Sequence[str], children: bool) -> None:
+async def cancel(connection: Changed, workflow_ids: Sequence[str], children: bool) -> None:
     """Cancel those that have no outcome. Ids that are not there are left out."""
-    ids = list(workflow_ids)
-    cancelled = await _change(connection, "cancel", lambda _: lambda session: manage.cancel(session, ids, children))
-    announce_cancelled(connection, cancelled)
+    ids, moment = _listed(workflow_ids), connection.outcomes.moment
+    await _change(
+        connection,
+        "cancel",
+        lambda _: lambda session: manage.cancel(session, ids, children),
+        lambda lives: announce_ends(connection.ledger.news, connection.outcomes, lives, CANCELLED, moment),
+        _ids,
+    )
 
 
-def announce_cancelled(connection: Any, workflow_ids: Sequence[str]) -> None:
-    """Stop what executes here, and wake who waits for it here."""
-    for workflow_id in workflow_ids:
-        connection.ledger.news.happened(Kind.CANCELLED, workflow_id)
-        connection.ledger.news.happened(Kind.OUTCOME, workflow_id)
-        connection.outcomes.announce(workflow_id, Outcome(Status.CANCELLED, None, None, ""))
+def _ids(lives: Sequence[Life]) -> list[str]:
+    return [life.workflow_id for life in lives]
 
 
-async def resume(connection: Connection, workflow_ids: Sequence[str]) -> None:
+def _listed(workflow_ids: Sequence[str]) -> list[str]:
+    if isinstance(workflow_ids, str):
+        raise ConfigurationError(f"{workflow_ids!r} is one id; give a list of ids, or use the verb for one workflow")
+    return list(workflow_ids)
+
+
+async def resume(connection: Changed, workflow_ids: Sequence[str]) -> None:
     """Let those that were cancelled or set aside go on where they stopped. WorkflowNotFoundError."""
-    ids = list(workflow_ids)
+    ids = _listed(workflow_ids)
 
     def work(_: CheckpointKey | None) -> Change[list[list[str]]]:
         return lambda session: [list(one) for one in manage.resume(session, ids)]
 
-    there, resumed = await _change(connection, "resume", work)
+    def told(changed: list[list[str]]) -> None:
+        if changed[1]:
+            connection.ledger.news.happened(Kind.WORK, "")
+
+    there, _resumed = await _change(connection, "resume", work, told, lambda changed: changed)
     _require(ids, there)
-    if resumed:
-        connection.ledger.news.happened(Kind.WORK, "")
 
 
 def _require(workflow_ids: Sequence[str], there: Sequence[str]) -> None:
@@ -82,7 +110,7 @@ def _require(workflow_ids: Sequence[str], there: Sequence[str]) -> None:
 
 
 async def fork(
-    connection: Connection,
+    connection: Changed,
     source: str,
     start_step: int,
     workflow_id: str | None,
@@ -91,37 +119,52 @@ async def fork(
     """Make a new workflow that begins as another one did, and goes on from ``start_step``; its id."""
     if start_step < 1:
         raise ConfigurationError(f"start_step is {start_step!r}; steps are counted from 1, which runs everything again")
+    if workflow_id is not None:
+        check_id(workflow_id)
     run, run_id, fresh = workflow_code(), uuid4().hex, str(uuid4())
 
-    def work(key: CheckpointKey | None) -> Change[str | None]:
+    def work(key: CheckpointKey | None) -> Change[list[str]]:
         new = workflow_id or (fresh if key is None or run is None else child_id(run, key))
 
-        def change(session: Session) -> str | None:
-            return new if manage.fork(session, source, start_step, new, run_id, application_version) else None
+        def change(session: Session) -> list[str]:
+            return [new, manage.fork(session, source, start_step, new, run_id, application_version).value]
 
         return change
 
-    made = await _change(connection, "fork", work)
-    if made is None:
+    new, made = await _change(
+        connection,
+        "fork",
+        work,
+        lambda _: connection.ledger.news.happened(Kind.WORK, ""),
+        lambda changed: changed,
+    )
+    if made == Forked.MISSING:
         raise WorkflowNotFoundError(f"there is no workflow with the id {source!r} to fork", workflow_id=source)
-    connection.ledger.news.happened(Kind.WORK, "")
-    return made
+    if made == Forked.TAKEN:
+        raise WorkflowIdConflictError(
+            f"workflow id {new!r} is taken by a workflow that is no fork of {source!r}; give the fork another id",
+            workflow_id=new,
+        )
+    return str(new)
 
 
-async def delete(connection: Connection, workflow_ids: Sequence[str], children: bool) -> None:
+async def delete(connection: Changed, workflow_ids: Sequence[str], children: bool) -> None:
     """Forget workflows with all that is recorded of them. Ids that are not there are left out."""
-    ids = list(workflow_ids)
-    deleted = await _change(connection, "delete", lambda _: lambda session: manage.delete(session, ids, children))
-    for one in deleted:
-        connection.ledger.news.happened(Kind.CANCELLED, one)
-        connection.ledger.news.happened(Kind.OUTCOME, one)
+    ids, moment = _listed(workflow_ids), connection.outcomes.moment
+    await _change(
+        connection,
+        "delete",
+        lambda _: lambda session: manage.delete(session, ids, children),
+        lambda lives: announce_ends(connection.ledger.news, connection.outcomes, lives, None, moment),
+        _ids,
+    )
 
 
-async def update_attributes(connection: Connection, workflow_id: str, attributes: str | None) -> None:
+async def update_attributes(connection: Changed, workflow_id: str, attributes: str | None) -> None:
     """Replace a workflow's attributes. WorkflowNotFoundError."""
 
     def work(_: CheckpointKey | None) -> Change[bool]:
         return lambda session: manage.set_attributes(session, workflow_id, attributes)
 
-    if not await _change(connection, "attributes", work):
+    if not await _change(connection, "attributes", work, lambda _: None, lambda found: found):
         raise WorkflowNotFoundError(f"there is no workflow with the id {workflow_id!r}", workflow_id=workflow_id)

@@ -13,7 +13,7 @@ from durably.execution.waits import ANY, workflow_code
 from durably.ledger import queries
 from durably.ledger.wakeups import Outcomes
 from durably.messaging.connection import Connection
-from durably.model import Outcome
+from durably.model import Outcome, Status
 from durably.registry import registry
 from durably.serialization import TypeTable
 
@@ -75,8 +75,16 @@ async def _types(
     """What the caller expects, else what the workflow's own annotation says, where it is registered here."""
     if expect is not None or outcome is None or outcome.output is None:
         return expect
+    return _types_of(await _name(connection, workflow_id))
+
+
+async def _name(connection: Connection, workflow_id: str) -> str | None:
     found = await connection.ledger.read(lambda session: queries.statuses(session, [workflow_id]))
-    declaration = registry.find(found[workflow_id].name) if workflow_id in found else None
+    return found[workflow_id].name if workflow_id in found else None
+
+
+def _types_of(name: str | None) -> TypeTable | None:
+    declaration = registry.find(name) if name is not None else None
     return declaration.types if declaration is not None else None
 
 
@@ -118,16 +126,27 @@ async def all_of(
     clock = connection.clock
     run = workflow_code()
 
-    async def wait() -> None:
+    async def wait() -> list[list[str | None] | None]:
+        """Of each the outcome, still encoded, and its name where that tells the classes; None: it is not there."""
         end = None if timeout_seconds is None else clock.monotonic() + timeout_seconds
-        for workflow_id, _ in workflows:
+        found: list[list[str | None] | None] = []
+        for workflow_id, expect in workflows:
             left = None if end is None else max(end - clock.monotonic(), 0.0)
-            await _outcome(connection, run, workflow_id, left)
+            outcome = await _outcome(connection, run, workflow_id, left)
+            name = await _name(connection, workflow_id) if expect is None else None
+            found.append(None if outcome is None else [name, str(outcome.status), *outcome[1:]])
+        if run is not None and any(one is not None and one[1] == Status.CANCELLED for one in found):
+            await run.confirm()  # who was cancelled together with them asks again when it is resumed
+        return found
 
-    await (wait() if run is None else run.noted(WAIT_ALL, wait, ANY))
-    values = []
-    for workflow_id, expect in workflows:
-        outcome = await _outcome(connection, run, workflow_id, None)
-        types = await _types(connection, workflow_id, outcome, expect)
-        values.append(decode_outcome(connection.serialization, workflow_id, outcome, types))
-    return values
+    found = await (wait() if run is None else run.noted(WAIT_ALL, wait, ANY))
+    return [
+        decode_outcome(
+            connection.serialization, workflow_id, _outcome_of(one), expect or _types_of(one[0] if one else None)
+        )
+        for (workflow_id, expect), one in zip(workflows, found, strict=True)
+    ]
+
+
+def _outcome_of(found: list[Any] | None) -> Outcome | None:
+    return None if found is None else Outcome(Status(found[1]), *found[2:])

@@ -35,10 +35,9 @@ class Dialect:
     may_insert: str | None = None
     #: How many functions of a workflow's own code came before the gather that ``branch`` is an arm of.
     gathered_after: str = "CAST(branch AS integer)"
-    #: Whether a row of workflow_status AS s has an attribute (a key, and its value as JSON).
-    has_attribute: str = (
-        "EXISTS (SELECT 1 FROM json_each(s.attributes) a WHERE a.key = ? AND json_quote(a.value) = json(?))"
-    )
+    #: Whether the attributes of a row of workflow_status AS s contain the JSON object that is passed as one parameter;
+    #: on SQLite by a function of the ledger's own connections.
+    has_attributes: str = "durably_contains(s.attributes, ?)"
     #: A statement that tells other processes its parameter when the transaction commits.
     notify: str | None = None
     #: Its one row is the same on two connections exactly if both are to the same database; None if there is no telling.
@@ -57,7 +56,7 @@ class Dialect:
             "{json}": self.json,
             "{notify}": self.notify or "SELECT 1 WHERE ? IS NULL",
             "{gathered_after}": self.gathered_after,
-            "{has_attribute}": self.has_attribute,
+            "{has_attributes}": self.has_attributes,
             "{has_migrations}": self.has_migrations,
         }
 
@@ -74,7 +73,7 @@ POSTGRESQL = Dialect(
     may_insert="SELECT has_table_privilege('durably.operation_outputs', 'INSERT')",
     notify="SELECT pg_notify('durably', ?)",
     gathered_after="CAST(split_part(branch, '.', 1) AS integer)",
-    has_attribute="s.attributes @> jsonb_build_object(CAST(? AS text), CAST(? AS jsonb))",
+    has_attributes="s.attributes @> CAST(? AS jsonb)",
     # No two servers were started in the same microsecond, and none gives an oid twice.
     identity=(
         "SELECT CAST(extract(epoch FROM pg_postmaster_start_time()) AS text), CAST(oid AS text) FROM pg_database"
