@@ -69,14 +69,16 @@ def _conditions(query: WorkflowQuery, application_name: str) -> tuple[list[str],
             len(query.workflow_id_prefix),
             query.workflow_id_prefix,
         )
+    if query.attributes:
+        add("{has_attributes}", json.dumps(dict(query.attributes)))
     for name, condition in _BETWEEN.items():
         if (moment := getattr(query, name)) is not None:
             add(condition, int(moment.timestamp() * 1000))
-    for name, column in _EXISTS.items():
-        if (wanted := getattr(query, name)) is not None:
-            add(f"{column} IS {'NOT ' if wanted else ''}NULL")
-    if query.attributes:
-        add("{has_attributes}", json.dumps(dict(query.attributes)))
+    conditions += [
+        f"{column} IS {'NOT ' if getattr(query, name) else ''}NULL"
+        for name, column in _EXISTS.items()
+        if getattr(query, name) is not None
+    ]
     return conditions, params
 
 

@@ -40,7 +40,7 @@ class Kind(str, Enum):
 
 
 class Wanted(NamedTuple):
-    """What a look into the database is to find: the workflow, and the topic, key, key and offset, or run and attempt."""
+    """What a look into the database is to find: the workflow, and topic, key, key and offset, or run and attempt."""
 
     kind: Kind
     workflow_id: str

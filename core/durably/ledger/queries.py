@@ -59,7 +59,8 @@ def status_of(row: Sequence[Any]) -> WorkflowStatus:
     # Some drivers decode JSON by themselves.
     read = json.loads(attributes) if isinstance(attributes, (str, bytes)) else attributes
     fields[2] = Status(fields[2])
-    return WorkflowStatus(*(*fields, read or {}))
+    fields.append(read or {})
+    return WorkflowStatus(*fields)
 
 
 def outcomes(session: Session, workflow_ids: Iterable[str]) -> dict[str, Outcome | None]:

@@ -1,0 +1,358 @@
+"""A cancelled workflow ends at once, wherever it is; at most the step that runs ends first, and is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+import pytest
+
+import durably
+from durably import Client, Durably, Status, WorkflowCancelledError, workflow
+from tests.execution.rows import checkpoints, rows
+from tests.managing.flows import KINDS, LONG, THREE, WAITER, WAITS, Stand, echo, note, other, start, stay
+
+#: A cancellation is noticed sooner; a busy machine is slow.
+SOON = 3.0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_step_that_runs_ends_and_is_kept(system_url: str, stand: Stand, kind: str) -> None:
+    with Durably("cancel", system_database_url=system_url):
+        handle = start(THREE[kind], "w", 0)
+        stand.arrived()
+        handle.cancel()
+        # Whoever waits is told at once, though the step still runs.
+        with pytest.raises(WorkflowCancelledError, match="'w' was cancelled") as caught:
+            handle.get_result(timeout_seconds=SOON)
+        assert caught.value.workflow_id == "w"  # type: ignore[attr-defined]
+        assert not stand.go.is_set()
+        status = handle.get_status()
+        assert status.status is Status.CANCELLED
+        assert status.completed_at is not None
+        stand.go.set()
+    assert stand.ran == {"one": 1, "two": 1}
+    assert [name.rpartition(".")[2].removesuffix("_later") for name in checkpoints(system_url, "w")] == ["note", "stay"]
+
+
+EVERY_WAIT = [*((kind, how) for kind in KINDS for how in WAITS), ("coroutine", "gather")]
+
+
+@pytest.mark.parametrize(("kind", "how"), EVERY_WAIT, ids=[f"{kind}-{how}" for kind, how in EVERY_WAIT])
+def test_who_waits_is_woken(system_url: str, stand: Stand, kind: str, how: str) -> None:
+    with Durably("cancel", system_database_url=system_url) as app:
+        start(other, "other")
+        handle = start(WAITER[kind], "w", how)
+        stand.arrived(2)
+        began = time.monotonic()
+        durably.cancel_workflow("w")
+        with pytest.raises(WorkflowCancelledError):
+            handle.get_result(timeout_seconds=SOON)
+        # Nothing of it stays behind on a thread or on the loop, but what it waits for goes on.
+        while [run.workflow_id for run in app._require().services.active.runs()] != ["other"]:
+            assert time.monotonic() - began < SOON
+            time.sleep(0.005)
+        stand.go.set()
+    assert stand.ran == {"before": 1, "other": 1}
+
+
+def test_a_step_that_waits_to_be_tried_again_is_not(system_url: str, stand: Stand) -> None:
+    @durably.step(max_attempts=5, interval_seconds=600, max_interval_seconds=600)
+    def failing() -> None:
+        stand.ran["failing"] += 1
+        stand.inside.release()
+        raise ValueError
+
+    @workflow
+    def flow() -> None:
+        failing()
+
+    with Durably("cancel", system_database_url=system_url) as app:
+        handle = start(flow, "w")
+        stand.arrived()
+        began = time.monotonic()
+        handle.cancel()
+        with pytest.raises(WorkflowCancelledError):
+            handle.get_result(timeout_seconds=SOON)
+        while len(app._require().services.active):
+            assert time.monotonic() - began < SOON
+            time.sleep(0.005)
+    assert stand.ran == {"failing": 1}
+    assert checkpoints(system_url, "w") == []
+
+
+def test_who_calls_a_workflow_directly_is_told(system_url: str, stand: Stand) -> None:
+    told: list[BaseException] = []
+
+    def call() -> None:
+        try:
+            with app.current(), durably.workflow_options(workflow_id="w"):
+                WAITER["plain"]("sleep")
+        except WorkflowCancelledError as error:
+            told.append(error)
+
+    with Durably("cancel", system_database_url=system_url) as app:
+        thread = threading.Thread(target=call)
+        thread.start()
+        stand.arrived()
+        durably.cancel_workflow("w")
+        thread.join(SOON)
+    assert len(told) == 1
+
+
+def test_a_second_start_of_the_id_is_told_of_the_cancellation(system_url: str, stand: Stand) -> None:
+    with Durably("cancel", system_database_url=system_url):
+        start(WAITER["plain"], "w", "sleep").cancel()
+        with pytest.raises(WorkflowCancelledError):
+            start(WAITER["plain"], "w", "sleep").get_result(timeout_seconds=SOON)
+
+
+def test_what_has_ended_stays_as_it_is(system_url: str) -> None:
+    @workflow
+    def failing() -> None:
+        raise ValueError("no")
+
+    with Durably("cancel", system_database_url=system_url):
+        done, failed = start(echo, "done", 1), start(failing, "failed")
+        assert done.get_result() == 1
+        with pytest.raises(ValueError, match="no"):
+            failed.get_result()
+        before = [one.get_status() for one in (done, failed)]
+        durably.cancel_workflows(["done", "failed", "nobody"])
+        assert [one.get_status() for one in (done, failed)] == before
+        assert done.get_result() == 1
+
+
+def test_twice_is_once(system_url: str, stand: Stand) -> None:
+    with Durably("cancel", system_database_url=system_url):
+        handle = start(THREE["plain"], "w", 0)
+        stand.arrived()
+        handle.cancel()
+        first = handle.get_status()
+        handle.cancel()
+        durably.cancel_workflows(["w", "w"])
+        assert handle.get_status() == first
+        stand.go.set()
+
+
+def test_many_at_once(system_url: str, stand: Stand) -> None:
+    ids = [f"w{number}" for number in range(120)]
+    with Durably("cancel", system_database_url=system_url):
+        for one in ids:
+            start(WAITER["coroutine"], one, "sleep")
+        stand.arrived(len(ids))
+        durably.cancel_workflows(ids[:-1])
+        for one in ids[:-1]:
+            with pytest.raises(WorkflowCancelledError):
+                durably.get_result(one, timeout_seconds=SOON)
+        assert durably.count_workflows(group_by=["status"]) == {("CANCELLED",): 119, ("PENDING",): 1}
+        durably.cancel_workflow(ids[-1])
+
+
+def test_before_an_executor_has_claimed_it(system_url: str) -> None:
+    ran: list[int] = []
+
+    @workflow
+    def flow(number: int) -> None:
+        ran.append(number)
+
+    with Durably("cancel", system_database_url=system_url, executes="none"):
+        handles = [start(flow, f"w{number}", number) for number in range(3)]
+        handles[1].cancel()
+        with pytest.raises(WorkflowCancelledError):
+            handles[1].get_result(timeout_seconds=SOON)
+    with Durably("cancel", system_database_url=system_url):
+        assert [durably.get_result(one, timeout_seconds=LONG) for one in ("w0", "w2")] == [None, None]
+        assert durably.get_workflow_status("w1").attempt == 0
+    assert sorted(ran) == [0, 2]
+
+
+@workflow
+def tree(height: int) -> str:
+    """Two children each, down to leaves that stand still."""
+    if height == 0:
+        return stay("leaf")
+    left, right = durably.start_workflow(tree, height - 1), durably.start_workflow(tree, height - 1)
+    return left.get_result() + right.get_result()
+
+
+@pytest.mark.parametrize("children", [False, True])
+def test_with_and_without_children(system_url: str, stand: Stand, children: bool) -> None:
+    with Durably("cancel", system_database_url=system_url):
+        handle = start(tree, "t", 2)
+        start(tree, "beside", 0)
+        stand.arrived(5)
+        durably.cancel_workflow("t", children=children)
+        with pytest.raises(WorkflowCancelledError):
+            handle.get_result(timeout_seconds=SOON)
+        by_status = durably.count_workflows(group_by=["status"])
+        assert by_status == ({("CANCELLED",): 7, ("PENDING",): 1} if children else {("CANCELLED",): 1, ("PENDING",): 7})
+        stand.go.set()
+        assert durably.get_result("beside", timeout_seconds=LONG) == "leaf"
+        if not children:
+            assert durably.get_result("t-1", timeout_seconds=LONG) == "leafleaf"
+    # The parents do not take the cancellation of their children for these children's results.
+    failed = rows(system_url, "SELECT count(*) FROM durably.operation_outputs WHERE error IS NOT NULL")
+    assert failed == [(0,)]
+
+
+def test_a_child_that_is_called_and_cancelled_with_its_parent_is_not_its_result(system_url: str, stand: Stand) -> None:
+    @workflow
+    def child() -> str:
+        stay("child")
+        return note("after")
+
+    @workflow
+    def parent() -> str:
+        return child() + note("parent")
+
+    with Durably("cancel", system_database_url=system_url):
+        handle = start(parent, "p")
+        stand.arrived()
+        durably.cancel_workflow("p", children=True)
+        stand.go.set()
+        for one in ("p", "p-1"):
+            with pytest.raises(WorkflowCancelledError):
+                durably.get_result(one, timeout_seconds=SOON)
+        durably.resume_workflows(["p", "p-1"])
+        assert handle.get_result(timeout_seconds=LONG) == "afterparent"
+    assert stand.ran["after"] == stand.ran["parent"] == 1
+
+
+def test_a_childs_own_cancellation_is_its_parents_to_catch(system_url: str, stand: Stand) -> None:
+    @workflow
+    def parent() -> str:
+        child = durably.start_workflow(WAITER["plain"], "sleep")
+        with pytest.raises(WorkflowCancelledError):
+            child.get_result()
+        return "caught"
+
+    with Durably("cancel", system_database_url=system_url):
+        handle = start(parent, "p")
+        stand.arrived()
+        durably.cancel_workflow("p-1")
+        assert handle.get_result(timeout_seconds=LONG) == "caught"
+
+
+def test_an_executor_elsewhere_hears_of_it(system_url: str, stand: Stand) -> None:
+    """From a client and from another engine; on PostgreSQL by notification, on SQLite from the file."""
+    with Durably("cancel", system_database_url=system_url) as app:
+        first, second = start(WAITER["plain"], "w1", "sleep"), start(WAITER["coroutine"], "w2", "recv")
+        stand.arrived(2)
+        with Client("cancel", system_url) as client:
+            client.cancel_workflow("w1")
+        with Durably("cancel", system_database_url=system_url, executes="none") as elsewhere:
+            elsewhere.cancel_workflow("w2")
+        with app.current():
+            began = time.monotonic()
+            for handle in (first, second):
+                with pytest.raises(WorkflowCancelledError):
+                    handle.get_result(timeout_seconds=SOON)
+            while len(app._require().services.active):
+                assert time.monotonic() - began < SOON
+                time.sleep(0.005)
+
+
+def test_in_a_workflow_it_is_recorded(system_url: str, stand: Stand) -> None:
+    """A replay neither cancels again nor tells anybody; meanwhile the other one may have been resumed."""
+    lives: list[int] = []
+
+    class Killed(BaseException):
+        pass
+
+    @workflow
+    def canceller() -> str:
+        durably.cancel_workflow("w")
+        lives.append(1)
+        if len(lives) == 1:
+            raise Killed
+        return "done"
+
+    with Durably("cancel", system_database_url=system_url, lease_seconds=0.6):
+        target = start(WAITER["plain"], "w", "sleep")
+        stand.arrived()
+        with durably.workflow_options(workflow_id="c"), pytest.raises(Killed):
+            canceller()
+        with pytest.raises(WorkflowCancelledError):
+            target.get_result(timeout_seconds=SOON)
+        target.resume()
+        waited = threading.Event()
+
+        def wait() -> None:
+            try:
+                target.get_result(timeout_seconds=2)
+            except durably.WaitTimeoutError:
+                waited.set()
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert durably.get_result("c", timeout_seconds=LONG) == "done"
+        thread.join(LONG)
+        assert waited.is_set()
+        assert target.get_status().status is Status.PENDING
+        steps = durably.list_workflow_steps("c", payloads=True)
+        assert [(one.name, one.output) for one in steps] == [("durably.cancel", ["w"])]
+        durably.cancel_workflow("w")
+    assert len(lives) == 2
+
+
+def test_a_workflow_can_cancel_itself(system_url: str, stand: Stand) -> None:
+    @workflow
+    def flow() -> None:
+        durably.cancel_workflow("w")
+        note("after")
+
+    with Durably("cancel", system_database_url=system_url):
+        with pytest.raises(WorkflowCancelledError):
+            start(flow, "w").get_result(timeout_seconds=SOON)
+    assert stand.ran == {}
+
+
+def test_a_step_can_cancel(system_url: str, stand: Stand) -> None:
+    """In a step's body it is an outside effect like others: done at once, not recorded."""
+
+    @durably.step
+    def cancel() -> None:
+        durably.cancel_workflow("w")
+
+    @workflow
+    def flow() -> str:
+        cancel()
+        return "done"
+
+    with Durably("cancel", system_database_url=system_url):
+        target = start(WAITER["plain"], "w", "sleep")
+        stand.arrived()
+        assert start(flow, "c").get_result(timeout_seconds=LONG) == "done"
+        with pytest.raises(WorkflowCancelledError):
+            target.get_result(timeout_seconds=SOON)
+        assert len(durably.list_workflow_steps("c")) == 1
+
+
+def test_awaited(system_url: str, stand: Stand) -> None:
+    async def main() -> None:
+        async with Durably("cancel", system_database_url=system_url):
+            with durably.workflow_options(workflow_id="w1"):
+                first = await durably.aio.start_workflow(WAITER["coroutine"], "sleep")
+            with durably.workflow_options(workflow_id="w2"):
+                second = await durably.aio.start_workflow(WAITER["coroutine"], "recv")
+            await asyncio.to_thread(stand.arrived, 2)
+            results = [asyncio.ensure_future(one.get_result()) for one in (first, second)]
+            await asyncio.sleep(0)
+            await first.cancel()
+            await durably.aio.cancel_workflows(["w2"], children=True)
+            for result in results:
+                with pytest.raises(WorkflowCancelledError):
+                    await asyncio.wait_for(result, SOON)
+            assert (await second.get_status()).status is Status.CANCELLED
+
+    asyncio.run(main())
+
+
+def test_one_id_is_no_list(system_url: str) -> None:
+    with Durably("cancel", system_database_url=system_url):
+        for verb in (durably.cancel_workflows, durably.resume_workflows, durably.delete_workflows):
+            with pytest.raises(durably.ConfigurationError, match="list of ids"):
+                verb("w-1")
+            verb([])
