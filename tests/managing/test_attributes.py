@@ -158,7 +158,7 @@ def test_sqlite_means_by_it_what_postgresql_means(postgres_url: str) -> None:
         {"\0": 1},
         {"a": "\ud800"},
     ],
-    ids=repr,
+    ids=["list", "text", "key", "inner-key", "tuple", "nan", "object", "nul", "nul-key", "surrogate"],
 )
 def test_what_is_no_plain_json_object_is_refused(system_url: str, wrong: Any) -> None:
     with Durably("attributes", system_database_url=system_url):

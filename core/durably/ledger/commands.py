@@ -45,7 +45,7 @@ class StartWorkflow(NamedTuple):
         """The parameters of ``durably.sql.starting.START``: execution begins now exactly if an executor holds it."""
         begins = self.timeout_ms if self.executor_id is not None else None
         inherited = self.parent_workflow_id if self.inherits_deadline else None
-        return (*self[:12], self.attributes, self.deadline_ms, begins, inherited)
+        return (*self[:12], self.attributes, self.deadline_ms, begins, inherited, self.executor_id)
 
 
 class Started(NamedTuple):

@@ -48,7 +48,7 @@ async def workflows(connection: Connection, application_name: str, query: Workfl
 def _check(query: WorkflowQuery) -> None:
     _check_limit(query.limit)
     for name, value in vars(query).items():
-        if isinstance(value, str) and name not in ("workflow_id_prefix", "after"):
+        if isinstance(value, str) and name not in ("workflow_id_prefix", "after", "attributes"):
             raise ConfigurationError(f"{name} is {value!r}; give a list of what it may be")
     for status in query.statuses or ():
         if str(status) not in [one.value for one in Status]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 START = (
     "INSERT INTO {t}workflow_status (workflow_uuid, run_id, status, name, class_name, config_name, application_name,"
     " application_version, executor_id, attempt, parent_workflow_id, workflow_timeout_ms, attributes,"
-    " workflow_deadline_epoch_ms, created_at)"
+    " workflow_deadline_epoch_ms, created_at, started_at_epoch_ms)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {json},"
     " coalesce(CAST(? AS bigint), {now} + CAST(? AS bigint), (SELECT p.workflow_deadline_epoch_ms"
-    " FROM {t}workflow_status p WHERE p.workflow_uuid = CAST(? AS text))), {now})"
+    " FROM {t}workflow_status p WHERE p.workflow_uuid = CAST(? AS text))), {now},"
+    " CASE WHEN CAST(? AS text) IS NOT NULL THEN {now} END)"
     " ON CONFLICT DO NOTHING RETURNING 1"
 )
 #: Takes the workflow id, the inputs and their serialization.
