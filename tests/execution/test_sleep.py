@@ -33,7 +33,9 @@ def lives(system_url: str) -> Lives:
 def wakes_at(url: str) -> list[int]:
     """When the sleeps are to end, in milliseconds since the epoch."""
     found = rows(
-        url, "SELECT output FROM durably.operation_outputs WHERE function_name = 'durably.sleep' ORDER BY function_id"
+        url,
+        "SELECT output FROM durably.operation_outputs WHERE function_name = ? ORDER BY function_id",
+        ("durably.sleep",),
     )
     return [json.loads(row[0]) for row in found]
 

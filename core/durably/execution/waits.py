@@ -75,7 +75,7 @@ class Deadline:
 
 
 async def sleep(seconds: float) -> None:
-    """Wait durably. In a step's body and outside workflows it just waits."""
+    """Wait durably, in the code of a workflow; ConfigurationError elsewhere, where an ordinary sleep is as good."""
     seconds = checked_seconds(seconds, "sleep")
     run = workflow_code()
     if run is None:
