@@ -85,7 +85,7 @@ def code(lives: Lives, form: Form) -> Code:
 
 def named(lives: Lives) -> list[str]:
     """What is recorded, without the step that gets stuck."""
-    return [name for name in checkpoints(lives.url, "w") if not name.endswith("_stick")]
+    return [name for name in checkpoints(lives.url, "w") if not name.endswith(".stick")]
 
 
 def test_a_new_workflow_takes_the_new_path_also_when_it_is_replayed(lives: Lives, code: Code) -> None:

@@ -22,16 +22,17 @@ class Lives:
         self.second = False
         #: What the bodies of steps, and the workflow's own code, wrote down.
         self.lines: list[Any] = []
-        self._stuck = threading.Event()
+        self.stuck = threading.Event()
         self._release = threading.Event()
 
     async def stuck_once(self, verbs: Verbs) -> None:
         """A step in which the first life ends."""
-        await verbs.run_step(self._stick)
+        await verbs.run_step(self.stick)
 
-    def _stick(self) -> None:
+    def stick(self) -> None:
+        """In the first life, block until its executor is gone."""
         if not self.second:
-            self._stuck.set()
+            self.stuck.set()
             assert self._release.wait(SECONDS)
 
     def interrupted(
@@ -48,7 +49,7 @@ class Lives:
             with durably.workflow_options(workflow_id="w"):
                 start()
             if until is None:
-                assert self._stuck.wait(SECONDS)
+                assert self.stuck.wait(SECONDS)
             else:
                 waited_for(until)
         finally:

@@ -137,7 +137,11 @@ def test_a_step_asks_without_a_record(system_url: str, form: Form) -> None:
 
         @step(name="asks")
         def asks() -> list[Any]:
-            return [durably.get_event("w", "k"), durably.get_all_events("w"), durably.get_event("w", "l", timeout_seconds=0)]
+            return [
+                durably.get_event("w", "k"),
+                durably.get_all_events("w"),
+                durably.get_event("w", "l", timeout_seconds=0),
+            ]
 
         found: list[Any] = await verbs.run_step(asks)
         return found

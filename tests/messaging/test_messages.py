@@ -43,9 +43,7 @@ def test_messages_come_in_order_and_topics_are_apart(system_url: str, form: Form
     assert rows(system_url, "SELECT count(*) FROM durably.notifications WHERE NOT consumed") == [(0,)]
 
 
-def test_a_message_that_is_there_before_is_received_and_one_that_comes_later_wakes(
-    system_url: str, form: Form
-) -> None:
+def test_a_message_that_is_there_before_is_received_and_one_that_comes_later_wakes(system_url: str, form: Form) -> None:
     receive = receiver(form)
     with Durably("talk", system_database_url=system_url):
         handle = started(receive, "first", "second")

@@ -89,7 +89,9 @@ def test_a_stream_ends_with_its_workflow(system_url: str, form: Form, ending: st
         started(form.workflow(write), workflow_id="w")
         values = durably.read_stream("w", "k", timeout_seconds=SECONDS)
         assert next(values) == 1
-        threading.Timer(0.2, lambda: durably.cancel_workflow("w") if ending == "is cancelled" else reading.set()).start()
+        threading.Timer(
+            0.2, lambda: durably.cancel_workflow("w") if ending == "is cancelled" else reading.set()
+        ).start()
         began = time.monotonic()
         assert list(values) == []
         assert time.monotonic() - began < 8, "its end was told, not found by looking"
@@ -225,7 +227,7 @@ def test_a_replay_writes_nothing_twice(lives: Lives, form: Form) -> None:
             durably.write_stream("k", 2)
             durably.write_stream("l", "l")
             durably.write_stream("k", 3)
-            lives._stick()
+            lives.stick()
             durably.write_stream("k", 4)
 
         await verbs.run_step(in_a_step)

@@ -22,7 +22,13 @@ async def gather(*arms: Awaitable[Any], return_exceptions: bool = False) -> list
     run = workflow_code()
     if run is None:
         return list(await asyncio.gather(*arms, return_exceptions=return_exceptions))
-    names = run.next_branches(len(arms))
+    try:
+        names = run.next_branches(len(arms))
+    except BaseException:
+        for arm in arms:
+            if asyncio.iscoroutine(arm):
+                arm.close()  # or else it complains that nobody awaited it
+        raise
     tasks = [asyncio.ensure_future(_arm(run, name, arm)) for name, arm in zip(names, arms, strict=True)]
     try:
         await _ended(tasks)

@@ -41,8 +41,10 @@ class Listener(Protocol):
 class PostgresListener:
     """LISTEN on a connection of its own. A notification has one ``kind:name`` in each line."""
 
-    def __init__(self, connect: Callable[[], psycopg.Connection[Any]]) -> None:
+    def __init__(self, connect: Callable[[], psycopg.Connection[Any]], is_own: Callable[[int], bool]) -> None:
+        """``is_own``: whether that server process serves this one, which tells itself what it writes."""
         self._connect = connect
+        self._is_own = is_own
         self._raw: psycopg.Connection[Any] | None = None
         self._here, self._there = socket.socketpair()
         self._here.setblocking(False)
@@ -85,7 +87,8 @@ class PostgresListener:
         raw.pgconn.consume_input()
         heard: list[str] = []
         while (notification := raw.pgconn.notifies()) is not None:
-            heard += notification.extra.decode().split("\n")
+            if not self._is_own(notification.be_pid):
+                heard += notification.extra.decode().split("\n")
         return heard
 
     def wake(self) -> None:
@@ -101,39 +104,58 @@ class PostgresListener:
 
 #: How often the file is looked at while somebody waits, and otherwise (seconds).
 ATTENTIVE, IDLE = 0.02, 0.1
+#: The file's clock ticks at least this often (seconds): two writes in one tick leave the same time.
+TICK = 0.012
 
 
 class SqliteListener:
-    """Sees from its time and size that the WAL file was written to; no statement is sent for that."""
+    """Sees from its time and size that the WAL file was written to; no statement is sent for that.
 
-    def __init__(self, path: str) -> None:
+    While somebody waits, ``version`` then tells whether it was somebody else: what this process writes it tells itself.
+    """
+
+    def __init__(self, path: str, version: Callable[[], object]) -> None:
         self._wal = f"{path}-wal"
+        self._version = version
+        #: How the file was last seen, when (monotonic), and whether it may have been written to since in the same tick.
         self._seen: tuple[int, int] | None = None
+        self._looked_at = float("-inf")
+        self._doubtful = True
+        self._last_version: object = None
         self._woken = threading.Event()
 
     def wait(self, seconds: float, *, attentive: bool) -> list[str]:
         end = time.monotonic() + seconds
-        while not self._woken.is_set():
-            before = self._seen
-            self._seen = self._state()
-            if self._seen != before:
-                return [ANYTHING]
-            left = end - time.monotonic()
-            if left <= 0:
+        pause = ATTENTIVE if attentive else IDLE
+        while True:
+            # However often it is woken, it looks when it is time to, and not more often.
+            left = min(self._looked_at + pause, end) - time.monotonic()
+            if left > 0 and self._woken.wait(left):
+                self._woken.clear()
                 return []
-            self._woken.wait(min(ATTENTIVE if attentive else IDLE, left))
-        self._woken.clear()
-        return []
+            if time.monotonic() >= self._looked_at + pause and self._written() and self._by_others(attentive):
+                return [ANYTHING]
+            if time.monotonic() >= end:
+                return []
 
-    def _state(self) -> tuple[int, int] | None:
+    def _written(self) -> bool:
+        self._looked_at = time.monotonic()
+        before, doubtful = self._seen, self._doubtful
         try:
             state = os.stat(self._wal)
         except FileNotFoundError:
-            return None
-        # The file's clock ticks every few milliseconds: what was written in the tick of the last look would not show.
-        # So a file that was written to just now counts as changed once more.
-        young = time.time_ns() - state.st_mtime_ns < 2 * ATTENTIVE * 1e9
-        return state.st_mtime_ns + (time.monotonic_ns() if young else 0), state.st_size
+            self._seen, self._doubtful = None, False
+        else:
+            self._seen = state.st_mtime_ns, state.st_size
+            self._doubtful = abs(time.time_ns() - state.st_mtime_ns) < TICK * 1e9
+        return doubtful or self._seen != before
+
+    def _by_others(self, attentive: bool) -> bool:
+        if not attentive:
+            self._last_version = None  # what is not asked now is asked by whoever waits next
+            return True
+        before, self._last_version = self._last_version, self._version()
+        return before is None or self._last_version != before
 
     def wake(self) -> None:
         self._woken.set()

@@ -112,7 +112,10 @@ class PostgresBackend:
 
     def listener(self) -> PostgresListener | None:
         # A pooler in transaction mode would hand the connection that listens to somebody else.
-        return None if self._pooler else PostgresListener(self.connect)
+        return None if self._pooler else PostgresListener(self.connect, self._is_own)
+
+    def _is_own(self, pid: int) -> bool:
+        return any(connection.pid == pid for connection in list(self._all))
 
     def disconnect(self) -> None:
         with self._mutex:

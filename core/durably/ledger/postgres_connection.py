@@ -100,6 +100,12 @@ class PostgresConnection:
             self._raw = self._server.connect(one_plan=self._one_plan)
         return self._raw
 
+    @property
+    def pid(self) -> int:
+        """The server's process for it; 0 if it is not open."""
+        raw = self._raw
+        return raw.pgconn.backend_pid if raw is not None and not raw.closed else 0
+
     def _recover(self, raw: psycopg.Connection[Any]) -> None:
         """After an error: back to idle, or closed so that the next use connects afresh."""
         try:

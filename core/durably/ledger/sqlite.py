@@ -52,6 +52,8 @@ class SqliteConnection:
         self._backend = backend
         self._raw: sqlite3.Connection | None = None
         self._mutex = threading.Lock()
+        #: How often it was opened.
+        self._opens = 0
         with _forking:
             _connections.add(self)
 
@@ -87,9 +89,15 @@ class SqliteConnection:
         with self._mutex:
             return work(SqliteSession(self._opened(), self._backend.observe))
 
+    def foreign_version(self) -> tuple[int, int]:
+        """Another one after each commit on another connection than this."""
+        version = self.read(lambda session: session.execute("PRAGMA data_version"))
+        return self._opens, int(version[0][0])
+
     def _opened(self) -> sqlite3.Connection:
         if self._raw is None:
             self._raw = connect(self._backend.path)
+            self._opens += 1
         return self._raw
 
     def close(self) -> None:
@@ -188,7 +196,7 @@ class SqliteBackend:
         return connection
 
     def listener(self) -> SqliteListener:
-        return SqliteListener(self.path)
+        return SqliteListener(self.path, self._writer.foreign_version)
 
     def disconnect(self) -> None:
         with self._mutex:

@@ -22,6 +22,8 @@ log = logging.getLogger("durably.ledger")
 
 #: The net: how often to look where nothing tells of news (growing), and where something does (seconds).
 POLL_FIRST, POLL_LAST, NET = 0.01, 1.0, 10.0
+#: The least between two looks, however often somebody begins to wait (seconds).
+POLL_LEAST = 0.05
 #: How long to wait before listening again after a lost connection, growing (seconds).
 RETRY_FIRST, RETRY_LAST = 0.1, 5.0
 
@@ -93,13 +95,18 @@ class Watcher:
     def _poll(self) -> None:
         """Nothing tells of news: look soon after somebody begins to wait, and then ever more slowly."""
         delay = POLL_FIRST
+        looked, due = float("-inf"), self._clock.monotonic() + delay
         while not self._ended() and self._awaited:
-            if self._clock.wait(self._wanted, delay):
+            if self._clock.wait(self._wanted, due - self._clock.monotonic()):
                 self._wanted.clear()
+                # Sooner than it was to be, however often somebody begins to; but not much sooner after the last look.
                 delay = POLL_FIRST
+                due = min(due, max(self._clock.monotonic() + delay, looked + POLL_LEAST))
                 continue
-            delay = min(delay * 1.5, POLL_LAST)
             self.look()
+            delay = min(delay * 1.5, POLL_LAST)
+            looked = self._clock.monotonic()
+            due = looked + delay
 
     def _listen(self) -> None:
         assert self._listener is not None  # noqa: S101
