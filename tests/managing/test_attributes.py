@@ -23,7 +23,7 @@ from durably.ledger.attributes import contains
 from tests.managing.flows import LONG, Stand, echo, start
 
 ODD = {
-    "text": "it's 100% of :all $1 ? \"x\" \\ \u00e9 \U0001f9f5",
+    "text": 'it\'s 100% of :all $1 ? "x" \\ \u00e9 \U0001f9f5',
     "'; DROP TABLE x; --": 1,
     "a.b": {"c": [1, 2, {"d": None}]},
     "": "",

@@ -100,8 +100,9 @@ def test_each_filter_alone(client: Client, name: str) -> None:
 QUERIES = st.builds(
     WorkflowQuery,
     **{
-        name: st.sampled_from(values) if name in ("every_application", "newest_first") else st.none()
-        | st.sampled_from(values)
+        name: st.sampled_from(values)
+        if name in ("every_application", "newest_first")
+        else st.none() | st.sampled_from(values)
         for name, values in ALONE.items()
         if name != "every_application" and name != "newest_first"
     },

@@ -133,19 +133,30 @@ class CallingRun(Run):
         """Find something out as the next function of this workflow, and record it, or the error."""
 
         async def perform(key: CheckpointKey) -> T:
-            started_at = self.services.clock.now_ms()
-            try:
-                value = await find()
-                checkpoint = self.output_checkpoint(value, key, name, types)
-            except Exception as error:
-                self.check()  # that the engine shuts down is no answer
-                await self.stop_with(error)
-                checkpoint, raised = self.error_checkpoint(error, key, name)
-                await self.record(key, checkpoint, started_at)
-                if raised is error:
-                    raise
-                raise raised from error
-            await self.record(key, checkpoint, started_at)
-            return value
+            return await self.found(key, name, find, lambda value: self.output_checkpoint(value, key, name, types))
 
         return await self.operation(name, perform, types)
+
+    async def found(
+        self,
+        key: CheckpointKey,
+        name: str,
+        find: Callable[[], Coroutine[Any, Any, T]],
+        keep: Callable[[T], Checkpoint],
+        workflow_id: str | None = None,
+    ) -> T:
+        """Find something out, and record what ``keep`` makes of it, or the error. ``workflow_id``: whom it is about."""
+        started_at = self.services.clock.now_ms()
+        try:
+            value = await find()
+            checkpoint = keep(value)
+        except Exception as error:
+            self.check()  # that the engine shuts down is no answer
+            await self.stop_with(error)
+            checkpoint, raised = self.error_checkpoint(error, key, name)
+            await self.record(key, checkpoint, started_at, workflow_id)
+            if raised is error:
+                raise
+            raise raised from error
+        await self.record(key, checkpoint, started_at, workflow_id)
+        return value

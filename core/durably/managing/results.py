@@ -13,7 +13,7 @@ from durably.execution.waits import ANY, workflow_code
 from durably.ledger import queries
 from durably.ledger.wakeups import Outcomes
 from durably.messaging.connection import Connection
-from durably.model import Outcome, Status
+from durably.model import Checkpoint, Outcome, Status
 from durably.registry import registry
 from durably.serialization import TypeTable
 
@@ -29,16 +29,37 @@ class Waits(Connection, Protocol):
 async def result(connection: Waits, workflow_id: str, timeout_seconds: float | None, expect: TypeTable | None) -> Any:
     """A workflow's value, or its error. WaitTimeoutError, WorkflowNotFoundError, WorkflowCancelledError."""
     run = workflow_code()
+    if run is not None:
+        return await _recorded_result(connection, run, workflow_id, timeout_seconds, expect)
+    outcome = await _outcome(connection, None, workflow_id, timeout_seconds)
+    types = await _types(connection, workflow_id, outcome, expect)
+    return decode_outcome(connection.serialization, workflow_id, outcome, types)
 
-    async def find() -> Any:
+
+async def _recorded_result(
+    connection: Waits, run: CallingRun, workflow_id: str, timeout_seconds: float | None, expect: TypeTable | None
+) -> Any:
+    """The same in a workflow's code. Its checkpoint is the outcome as the other workflow recorded it."""
+
+    async def find() -> Outcome:
         outcome = await _outcome(connection, run, workflow_id, timeout_seconds)
-        return decode_outcome(
-            connection.serialization, workflow_id, outcome, await _types(connection, workflow_id, outcome, expect)
-        )
+        if outcome is None or outcome.status is Status.CANCELLED:
+            decode_outcome(connection.serialization, workflow_id, outcome, None)  # raises
+        assert outcome is not None  # noqa: S101
+        return outcome
 
-    if run is None:
-        return await find()
-    return await run.noted(GET_RESULT, find, expect or ANY)
+    def keep(outcome: Outcome) -> Checkpoint:
+        return Checkpoint(GET_RESULT, *outcome[1:])
+
+    key = run.next_key(GET_RESULT)
+    recorded = run.recorded(key, GET_RESULT)
+    if recorded is None:
+        await run.may_go_on()
+        recorded = keep(await run.found(key, GET_RESULT, find, keep, workflow_id))
+    types = expect
+    if types is None and recorded.output is not None:
+        types = _types_of(await _name(connection, workflow_id))
+    return run.replayed(recorded, key, GET_RESULT, types or ANY)
 
 
 async def _outcome(
@@ -99,6 +120,10 @@ async def first(connection: Waits, workflow_ids: Sequence[str], timeout_seconds:
     run = workflow_code()
 
     async def find() -> str:
+        rows = await connection.ledger.read(lambda session: queries.statuses(session, ids))
+        for workflow_id in ids:
+            if workflow_id not in rows or rows[workflow_id].status.is_final:
+                return workflow_id
         promises = {workflow_id: connection.outcomes.promise(workflow_id) for workflow_id in ids}
         any_of_them: Promise[None] = Promise()
         for promise in promises.values():
