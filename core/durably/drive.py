@@ -37,7 +37,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 class Promise(Generic[T]):
     """A result that somebody will deliver; awaitable from either driver, by any number of waiters."""
 
-    __slots__ = ("_error", "_followers", "_futures", "_lock", "_locks", "_settled", "_value")
+    __slots__ = ("__weakref__", "_error", "_followers", "_futures", "_lock", "_locks", "_settled", "_value")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -43,6 +43,8 @@ class Ready(NamedTuple):
     run: CallingRun
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    #: Somebody waits for the value, also if another executor finds it; else the execution is over when it is lost.
+    called: bool = False
 
 
 class Runner:
@@ -61,7 +63,7 @@ class Runner:
         ready = await self.start(declaration, args, kwargs, workflow_id)
         if ready is None:
             return await self.result(workflow_id, declaration)
-        return await self.execute(ready)
+        return await self.execute(ready._replace(called=True))
 
     async def call_child(
         self, declaration: Declaration, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -71,7 +73,7 @@ class Runner:
             ready = await self.start(declaration, args, kwargs, workflow_id)
             if ready is None:
                 return await self.result(workflow_id, declaration)
-            return await self._execute(ready)
+            return await self._execute(ready._replace(called=True))
         except NotLaunchedError as error:
             if not self.services.outcomes.closed:
                 raise  # the child's own, of another engine
@@ -328,7 +330,7 @@ class Runner:
             raise
         except Parked:
             self.services.active.remove(run)
-            return await self.result(run.workflow_id, run.declaration)
+            return await self.result(run.workflow_id, run.declaration) if ready.called else None
         finally:
             # An interruption (cancelled task, Ctrl-C) leaves the row PENDING; the heartbeat finds and re-runs it.
             self.services.active.remove(run)
@@ -356,9 +358,8 @@ class Runner:
         except Exception as error:
             return await self._raised(run, error)
         outcome = Outcome(Status.SUCCESS, payload.text, None, payload.serialization)
-        if await self._finish(run, outcome):
-            return value
-        return await self.result(run.workflow_id, run.declaration)
+        await self._end(run, outcome)
+        return value
 
     async def _raised(self, run: Run, error: Exception | SystemExit) -> Any:
         run.check()
@@ -366,9 +367,13 @@ class Runner:
             run.nondeterminism or error, CheckpointKey("", 0), run.declaration.name
         )
         outcome = Outcome(Status.ERROR, None, checkpoint.error, checkpoint.serialization)
-        if not await self._finish(run, outcome):
-            return await self.result(run.workflow_id, run.declaration)
+        await self._end(run, outcome)
         raise error if isinstance(error, SystemExit) else raised
+
+    async def _end(self, run: Run, outcome: Outcome) -> None:
+        """Write the outcome; Parked if another one counts."""
+        if not await self._finish(run, outcome):
+            raise Parked(run.workflow_id, "it was cancelled, or another executor took it over")
 
     async def _finish(self, run: Run, outcome: Outcome) -> bool:
         written = await self.services.ledger.finish(

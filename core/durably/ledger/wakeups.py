@@ -7,6 +7,7 @@ the watcher (see ``watching``), for all who wait in one statement.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -30,10 +31,10 @@ class Asked(NamedTuple):
 
 
 class _Waiting(NamedTuple):
-    """A promise, and how many were made before it."""
+    """A promise, and the moment at which it was made; nobody waits for it any more when it is collected."""
 
-    number: int
-    promise: Promise[Outcome | None]
+    since: int
+    promise: weakref.ref[Promise[Outcome | None]]
 
 
 class Outcomes:
@@ -41,8 +42,10 @@ class Outcomes:
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._awaited: dict[str, _Waiting] = {}
-        self._count = 0
+        #: In the order in which they were made.
+        self._awaited: dict[str, list[_Waiting]] = {}
+        #: Counts the questions: a promise is answered by those alone that were asked after it was made.
+        self._moment = 0
         #: Those of which nobody has asked the database yet.
         self._new: set[str] = set()
         self._closed = False
@@ -52,41 +55,60 @@ class Outcomes:
     def promise(self, workflow_id: str) -> Promise[Outcome | None]:
         """The outcome of a workflow, once it has one; None if there is no such workflow."""
         with self._mutex:
-            waiting = self._awaited.get(workflow_id)
-            if waiting is not None:
-                return waiting.promise
+            waiting = self._alive(workflow_id)
+            if waiting and waiting[-1].since == self._moment:
+                shared = waiting[-1].promise()
+                if shared is not None:
+                    return shared
             promise: Promise[Outcome | None] = Promise()
             if self._closed:
                 promise.set_error(_closed(workflow_id))
                 return promise
-            self._awaited[workflow_id] = _Waiting(self._count, promise)
-            self._count += 1
+            waiting.append(_Waiting(self._moment, weakref.ref(promise)))
+            self._awaited[workflow_id] = waiting
             self._new.add(workflow_id)
         self.begun()
         return promise
 
+    def _alive(self, workflow_id: str) -> list[_Waiting]:
+        """Who still waits for that workflow. The mutex is held."""
+        waiting = [one for one in self._awaited.get(workflow_id, ()) if one.promise() is not None]
+        if not waiting:
+            self._awaited.pop(workflow_id, None)
+            self._new.discard(workflow_id)
+        return waiting
+
     @property
     def moment(self) -> int:
         """Now, for ``announce``; to be taken before what it announces is done."""
-        return self._count
+        with self._mutex:
+            return self._next()
+
+    def _next(self) -> int:
+        self._moment += 1
+        return self._moment
 
     def announce(self, workflow_id: str, outcome: Outcome | None, moment: int | None = None) -> None:
         """An outcome is known: wake whoever waits for it; if it can be undone, those who did at that ``moment``."""
         if not self._awaited:
             return
         with self._mutex:
-            promise = self._taken(workflow_id, moment)
-        if promise is not None:
-            promise.set_result(outcome)
+            answered = self._taken(workflow_id, moment)
+        deliver([(promise, outcome, None) for promise in answered])
 
-    def _taken(self, workflow_id: str, moment: int | None) -> Promise[Outcome | None] | None:
+    def _taken(self, workflow_id: str, moment: int | None) -> list[Promise[Outcome | None]]:
         """Whom an outcome that was there at ``moment`` answers. The mutex is held."""
         waiting = self._awaited.get(workflow_id)
-        if waiting is None or (moment is not None and waiting.number >= moment):
-            return None
-        del self._awaited[workflow_id]
-        self._new.discard(workflow_id)
-        return waiting.promise
+        if waiting is None:
+            return []
+        answered = [one for one in waiting if moment is None or one.since < moment]
+        left = waiting[len(answered) :]
+        if left:
+            self._awaited[workflow_id] = left
+        else:
+            del self._awaited[workflow_id]
+            self._new.discard(workflow_id)
+        return [promise for one in answered if (promise := one.promise()) is not None]
 
     # -- for the watcher -----------------------------------------------------------------------------------------
 
@@ -101,11 +123,10 @@ class Outcomes:
     def awaited(self, names: Iterable[str] | None = None) -> Asked:
         """What to ask the database for: all that is awaited, or what is among ``names`` and not yet asked for."""
         with self._mutex:
-            new, self._new = self._new, set()
-            if names is None:
-                return Asked(list(self._awaited), self._count)
-            asked = [*new, *(name for name in names if name in self._awaited and name not in new)]
-            return Asked(asked, self._count)
+            asked = self._awaited if names is None else self._new.union(name for name in names if name in self._awaited)
+            alive = [name for name in list(asked) if self._alive(name)]
+            self._new.clear()
+            return Asked(alive, self._next())
 
     def found(self, asked: Asked, outcomes: Mapping[str, Outcome | None]) -> None:
         """What the database said: missing there is a workflow that does not exist, None one that goes on."""
@@ -113,9 +134,8 @@ class Outcomes:
         with self._mutex:
             for workflow_id in asked.workflow_ids:
                 if workflow_id not in outcomes or outcomes[workflow_id] is not None:
-                    promise = self._taken(workflow_id, asked.moment)
-                    if promise is not None:
-                        ended.append((promise, outcomes.get(workflow_id), None))
+                    answered = self._taken(workflow_id, asked.moment)
+                    ended += [(promise, outcomes.get(workflow_id), None) for promise in answered]
         deliver(ended)
 
     # -- closing -------------------------------------------------------------------------------------------------
@@ -130,7 +150,14 @@ class Outcomes:
         with self._mutex:
             self._closed = True
             awaited, self._awaited = self._awaited, {}
-        deliver([(waiting.promise, None, _closed(workflow_id)) for workflow_id, waiting in awaited.items()])
+        deliver(
+            [
+                (promise, None, _closed(workflow_id))
+                for workflow_id, waiting in awaited.items()
+                for one in waiting
+                if (promise := one.promise()) is not None
+            ]
+        )
 
 
 def announce_ends(news: News, outcomes: Outcomes, lives: Sequence[Life], outcome: Outcome | None, moment: int) -> None:
