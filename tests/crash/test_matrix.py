@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from durably.crashpoints import POINTS
+from tests.crash import talk_rounds
 from tests.crash.figures import KILLS, report
 from tests.crash.rounds import CLAIMS, ONLY_APART, PASSES, Crew, FaultDidNotFire, Round, crash_at, points
 from tests.crash.sites import CONFIGURATIONS, Configuration
@@ -34,6 +35,6 @@ def test_a_colocated_transaction_has_no_echo(crew: Crew, configuration: Configur
 
 
 def test_every_point_is_in_the_matrix() -> None:
-    elsewhere = {"migration.statement"}  # test_migrations
+    elsewhere = {"migration.statement", *talk_rounds.POINTS}  # test_migrations, test_talk
     assert {*PASSES, *CLAIMS} | elsewhere == set(POINTS)
     assert {*ONLY_APART} < {*PASSES}
