@@ -1,0 +1,74 @@
+"""How a transaction begins on a connection of Django's, as Durably plans it for each kind of database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from durably.adapter import BeginPlan
+
+
+@contextmanager
+def begun(connection: BaseDatabaseWrapper, plan: BeginPlan) -> Iterator[BaseDatabaseWrapper]:
+    """One transaction, outermost on its connection; callbacks of ``on_commit`` run after it if it commits."""
+    if connection.errors_occurred:
+        # Not before every transaction: without CONN_MAX_AGE that would connect anew for each.
+        connection.close_if_unusable_or_obsolete()
+    connection.ensure_connection()
+    for sql in plan.before:
+        _run(connection, sql)
+    try:
+        with _BeginningWith(connection, plan.begin), transaction.atomic(using=connection.alias, durable=True):
+            for sql in plan.after:
+                _run(connection, sql)
+            if plan.query_only:
+                _run(connection, "PRAGMA query_only = 1")
+            yield connection
+    finally:
+        if plan.query_only:
+            _reset_query_only(connection)
+
+
+def _run(connection: BaseDatabaseWrapper, sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+class _BeginningWith:
+    """On SQLite, where Django begins by a statement of its own, have it send Durably's.
+
+    Django's ``transaction_mode`` would do from 5.1 on; it is reset whenever the connection is opened.
+    """
+
+    __slots__ = ("_connection", "_sql")
+
+    def __init__(self, connection: BaseDatabaseWrapper, sql: str) -> None:
+        self._connection: Any = connection
+        self._sql = sql
+
+    def __enter__(self) -> None:
+        if self._connection.vendor == "sqlite":
+            self._connection._start_transaction_under_autocommit = self._begin
+
+    def _begin(self) -> None:
+        _run(self._connection, self._sql)
+
+    def __exit__(self, *_: object) -> None:
+        if self._connection.vendor == "sqlite":
+            del self._connection._start_transaction_under_autocommit
+
+
+def _reset_query_only(connection: BaseDatabaseWrapper) -> None:
+    """On the driver's connection: Django's may refuse statements after an error."""
+    raw: Any = connection.connection
+    if raw is None:
+        return
+    try:
+        raw.execute("PRAGMA query_only = 0")
+    except BaseException:
+        connection.close()
+        raise
