@@ -182,6 +182,14 @@ def transaction_owner() -> Callable[[str], None]:
     return context.owner_check()
 
 
+def transaction_committed() -> None:
+    """For adapters whose ORM runs the user's callbacks right after the commit: to be called between the two.
+
+    What other transactions wait for is let go, so that such a callback may start a workflow or a transaction.
+    """
+    context.transaction_committed()
+
+
 def launch_lazily(provider: context.EngineProvider | None) -> None:
     """For integrations with a framework: a provider that has the engine of each process, launched at its first verb.
 
@@ -238,13 +246,24 @@ def handing(
     return cast("Callable[..., Any]", made)
 
 
+_COMMENTS = r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
 _ENDS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
-    r"(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!(?:\s+(?:WORK|TRANSACTION))?\s+TO\b))\b",
+    _COMMENTS + r"(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!(?:\s+(?:WORK|TRANSACTION))?\s+TO\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_COMMITS_ON_MYSQL = re.compile(
+    _COMMENTS + r"(?:BEGIN|START\s+TRANSACTION|(?:CREATE|DROP)(?!\s+(?:OR\s+REPLACE\s+)?TEMPORARY\b)|ALTER|RENAME"
+    r"|TRUNCATE|GRANT|REVOKE|LOCK\s+TABLES?|UNLOCK\s+TABLES|ANALYZE\s+(?:\w+\s+)?TABLES?|OPTIMIZE|REPAIR"
+    r"|SET\s+(?:SESSION\s+|@@(?:SESSION\s*\.\s*)?)?AUTOCOMMIT)\b",
     re.IGNORECASE | re.DOTALL,
 )
 
 
-def ends_transaction(sql: str) -> bool:
-    """Whether a statement begins as one that ends a transaction; ``ROLLBACK TO`` a savepoint does not."""
+def ends_transaction(sql: str, dialect: DialectName | None = None) -> bool:
+    """Whether a statement begins as one that ends a transaction; ``ROLLBACK TO`` a savepoint does not.
+
+    On MySQL and MariaDB (``dialect="mysql"``) those are meant too that commit by themselves, such as CREATE TABLE.
+    """
+    if dialect == "mysql" and _COMMITS_ON_MYSQL.match(sql) is not None:
+        return True
     return _ENDS.match(sql) is not None
