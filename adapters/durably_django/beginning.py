@@ -9,7 +9,8 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from durably.adapter import BeginPlan
+from durably.adapter import BeginPlan, transaction_committed
+from durably_django.ending import Watched
 
 
 @contextmanager
@@ -22,7 +23,13 @@ def begun(connection: BaseDatabaseWrapper, plan: BeginPlan) -> Iterator[BaseData
     for sql in plan.before:
         _run(connection, sql)
     try:
-        with _BeginningWith(connection, plan.begin), transaction.atomic(using=connection.alias, durable=True):
+        with (
+            _BeginningWith(connection, plan.begin),
+            transaction.atomic(using=connection.alias, durable=True),
+            Watched(connection),
+        ):
+            # The first of the callbacks: when the user's own run, nobody waits for this transaction any more.
+            connection.on_commit(transaction_committed)
             for sql in plan.after:
                 _run(connection, sql)
             if plan.query_only:

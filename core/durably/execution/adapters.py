@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from durably import context
 from durably.adapter import Closes, Flushes, HasOneHalf, Joins, Parameter, Releases
 from durably.declared import Declaration
 from durably.errors import ConfigurationError, DatabaseUnavailableError, NoAdapterError
@@ -56,6 +57,10 @@ class Half:
         """An asynchronous context manager around the adapter's transaction, whatever its half."""
         scope = self.adapter.begin(begin_plan(self.dialect.name, isolation_level, read_only))
         return scope if self.asynchronous else _Awaited(scope)
+
+    def turn(self, read_only: bool) -> Turn:
+        """What goes around a transaction: on SQLite, a writer's turn."""
+        return Turn(None if read_only else self.gate)
 
     async def execute(self, handle: Any, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
         """Run one of the core's statements on the transaction's connection."""
@@ -186,6 +191,40 @@ class Half:
         async with self.begin(None, True) as handle:
             sql, params = completion.has_table(self.dialect.name)
             return bool(await self.execute(handle, sql, params))
+
+
+class Turn:
+    """This process's turn among the writers of an SQLite file: for the block, or until the adapter tells of the commit.
+
+    What the ORM calls after the commit is the user's code, and may want a turn of its own.
+    """
+
+    __slots__ = ("_gate", "_put", "committed")
+
+    def __init__(self, gate: Gate | None) -> None:
+        self._gate = gate
+        #: Whether the adapter has told of the commit. Most end with it, and don't.
+        self.committed = False
+
+    async def __aenter__(self) -> Turn:
+        if self._gate is not None:
+            await self._gate.acquire()
+        self._put = context.commit_awaited(self._told)
+        self._put.__enter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._put.__exit__(*error)
+        self._release()
+
+    def _told(self) -> None:
+        self.committed = True
+        self._release()
+
+    def _release(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.release()
 
 
 class _Awaited:

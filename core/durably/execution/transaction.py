@@ -133,22 +133,33 @@ class _Protocol:
     # -- one try -------------------------------------------------------------------------------------------------
 
     async def attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Steps 3 and 4: body and record in one transaction of the ORM's."""
+        """Steps 3 and 4: body and record in one transaction of the ORM's.
+
+        What the ORM calls after the commit (Django's ``on_commit``) is in the body too: a replay does not call it.
+        """
         options = self.declaration.transaction
-        async with self.begun(options.read_only) as handle:
+        inside = Body(
+            self.declaration.name, self.key.function_id, self.run_.step_key(self.key), self.tries, transaction=True
+        )
+        with context.body(inside):
+            return await self.attempt_inside(args, kwargs, options.read_only)
+
+    async def attempt_inside(self, args: tuple[Any, ...], kwargs: dict[str, Any], read_only: bool) -> Any:
+        """The same, with the transaction as the current body."""
+        async with self.begun(read_only) as handle:
             guard = Guard(uuid4().hex, self.run_.services.lease_ms)
-            if not options.read_only:
+            if not read_only:
                 await self.half.execute(handle, *completion.guard_begin(self.half.dialect.name, guard))
             self.stage = _Stage.BODY
             value = await self.body(handle, args, kwargs)
             await self.half.flush(handle)
             checkpoint = self.run_.output_checkpoint(value, self.key, self.declaration.name, self.declaration.types)
-            if not options.read_only:
+            if not read_only:
                 await self.record(handle, checkpoint, guard)
             reach("transaction.commit.before")
             self.stage = _Stage.COMMIT
         reach("transaction.commit.after")
-        if options.read_only:
+        if read_only:
             await self.run_.record(self.key, checkpoint, self.started_at)
         else:
             self.echo(checkpoint)
@@ -157,20 +168,14 @@ class _Protocol:
     @contextlib.asynccontextmanager
     async def begun(self, read_only: bool) -> AsyncIterator[Any]:
         """The ORM's transaction; on SQLite in this process's turn among the writers of the file."""
-        gate = None if read_only else self.half.gate
-        if gate is not None:
-            await gate.acquire()
-        try:
-            async with self.half.begin(self.declaration.transaction.isolation_level, read_only) as handle:
-                yield handle
-        finally:
-            if gate is not None:
-                gate.release()
+        async with (
+            self.half.turn(read_only),
+            self.half.begin(self.declaration.transaction.isolation_level, read_only) as handle,
+        ):
+            yield handle
 
     async def body(self, handle: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        name = self.declaration.name
-        inside = Body(name, self.key.function_id, self.run_.step_key(self.key), self.tries, transaction=True)
-        with context.body(inside), context.transaction_opened(name, handle, self.half.asynchronous):
+        with context.transaction_opened(self.declaration.name, handle, self.half.asynchronous):
             reach("transaction.body.before")
             value = self.declaration.function(*args, **kwargs)
             # Awaited as it is: wrapped in a task it would lose the connection that some ORMs tie to the task.
@@ -251,6 +256,12 @@ class _Protocol:
             # A hook after the commit may have raised, and a deferred constraint before it.
             found = await self.look_up()
             if found is not None:
+                log.error(
+                    "transaction %r of workflow %r has committed, and what the ORM called after that raised",
+                    self.declaration.name,
+                    self.run_.workflow_id,
+                    exc_info=error,
+                )
                 return self.adopt(found)
         checkpoint, raised = self.run_.error_checkpoint(error, self.key, self.declaration.name)
         if self.half.colocated or self.declaration.transaction.read_only:

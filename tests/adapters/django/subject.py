@@ -23,8 +23,8 @@ from durably_django import DjangoAdapter  # noqa: E402
 
 
 class Item(models.Model):
-    n = models.IntegerField(unique=True)
-    note = models.TextField(null=True)  # noqa: DJ001
+    n: models.IntegerField[int, int] = models.IntegerField(unique=True)
+    note: models.TextField[str | None, str | None] = models.TextField(null=True)
 
     class Meta:
         app_label = "conformance"
@@ -33,7 +33,7 @@ class Item(models.Model):
 
 
 class Counter(models.Model):
-    n = models.IntegerField()
+    n: models.IntegerField[int, int] = models.IntegerField()
 
     class Meta:
         app_label = "conformance"
@@ -58,6 +58,9 @@ class DjangoSubject(Subject):
 
     def close(self) -> None:
         project.remove_alias(ALIAS)
+
+    def thread_ends(self) -> None:
+        connections.close_all()
 
     def add(self, n: int, note: str | None = None) -> None:
         Item.objects.using(ALIAS).create(n=n, note=note)

@@ -221,6 +221,8 @@ class Lab:
                 given[index] = drive(work())
             except BaseException as error:
                 given[index] = error
+            finally:
+                self.subject.thread_ends()
 
         threads = [threading.Thread(target=do, args=each, daemon=True) for each in enumerate(works)]
         for thread in threads:

@@ -62,6 +62,12 @@ class Subject(ABC):
     def close(self) -> Any:
         """Close all that ``open`` opened. Called once, also after a failed test."""
 
+    def thread_ends(self) -> Any:  # noqa: B027  an ORM may have nothing to do
+        """Called on each thread that the suite itself starts, as its last act; never in an asynchronous subject.
+
+        For an ORM that ties connections to threads, whose applications close them there.
+        """
+
     # -- inside a transaction of Durably's -----------------------------------------------------------------------
 
     @abstractmethod

@@ -148,6 +148,8 @@ async def _elsewhere(lab: Lab, body: Body) -> BaseException | None:
             context.run(drive, body())
         except BaseException as error:
             raised[0] = error
+        finally:
+            lab.subject.thread_ends()
 
     thread = threading.Thread(target=work)
     thread.start()
