@@ -8,6 +8,7 @@ import pytest
 
 from durably.testing.postgres import PostgresServer
 from tests.crash import figures
+from tests.crash.configurations import Configuration
 from tests.crash.rounds import Crew
 from tests.crash.sites import Builder
 
@@ -18,6 +19,15 @@ def builder(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresS
     builder = Builder(tmp_path_factory.mktemp("crash"), postgres_server)
     yield builder
     builder.close()
+
+
+@pytest.fixture(autouse=True)
+def servers(request: pytest.FixtureRequest, builder: Builder) -> None:
+    """The server that only some configurations need: where MariaDB is missing, those are skipped, and say so."""
+    params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
+    configuration = params.get("configuration")
+    if isinstance(configuration, Configuration) and configuration.database == "mysql":
+        builder.use(request.getfixturevalue("mariadb_server"))
 
 
 @pytest.fixture(scope="session")

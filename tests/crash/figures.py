@@ -51,7 +51,7 @@ class Tally:
         """What is printed."""
         found = self.verdict
         return (
-            f"{self.what:<56} rounds {self.rounds:>5}  kills {self.kills:>5}  workflows {found.workflows:>6}  "
+            f"{self.what:<66} rounds {self.rounds:>5}  kills {self.kills:>5}  workflows {found.workflows:>6}  "
             f"lost {found.lost}  doubled {found.doubled}  stuck {found.stuck}  out of order {found.out_of_order}  "
             f"rerun {found.rerun}  diverged {found.diverged}  unbalanced {found.unbalanced}  95% {self.bound():>8}  "
             f"{self.seconds:6.1f} s  slowest round {self.slowest:5.2f} s"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from durably.crashpoints import POINTS
+from tests.crash.configurations import CONFIGURATIONS, Configuration
 from tests.crash.figures import KILLS, report
-from tests.crash.rounds import CLAIMS, ONLY_APART, PASSES, Crew, FaultDidNotFire, Round, crash_at, points
-from tests.crash.sites import CONFIGURATIONS, Configuration
+from tests.crash.rounds import CLAIMS, ONLY_APART, PASSES, Crew, FaultDidNotFire, Round, asked, crash_at
 from tests.crash.spec import Pass
 
 MATRIX = [
     pytest.param(configuration, point, id=f"{configuration}-{point}")
     for configuration in CONFIGURATIONS
-    for point in points(configuration)
+    for point in asked(configuration)
 ]
 
 
