@@ -21,7 +21,7 @@ class Item(Model):
     n = fields.IntField(unique=True)
     note = fields.TextField(null=True)
 
-    class Meta:
+    class Meta(Model.Meta):
         table = "conformance_item"
 
 
@@ -29,7 +29,7 @@ class Counter(Model):
     id = fields.IntField(primary_key=True)
     n = fields.IntField()
 
-    class Meta:
+    class Meta(Model.Meta):
         table = "conformance_counter"
 
 
@@ -39,12 +39,12 @@ sys.modules[MODELS] = ModuleType(MODELS)
 vars(sys.modules[MODELS]).update(Item=Item, Counter=Counter)
 
 
-def tortoise_url(url: str, *, postgresql: str = "asyncpg", lock_seconds: float = 5.0) -> str:
+def tortoise_url(url: str, *, postgresql: str = "asyncpg", lock_seconds: float = 5.0, connections: int = 16) -> str:
     """A database's address as Tortoise reads it."""
     scheme, _, rest = url.partition("://")
     if scheme == "sqlite":
         return f"sqlite://{rest.removeprefix('/')}?busy_timeout={int(lock_seconds * 1000)}"
-    return f"{postgresql if scheme == 'postgresql' else scheme}://{rest}?maxsize=16"
+    return f"{postgresql if scheme == 'postgresql' else scheme}://{rest}?maxsize={connections}"
 
 
 class TortoiseSubject(Subject):
