@@ -32,11 +32,11 @@ django.setup()
 class Effect(models.Model):
     """What a transaction did. The table has no key of any kind; Django wants to be told of one."""
 
-    workflow_id = models.TextField()
-    step = models.IntegerField()
-    attempt = models.IntegerField()
-    pid = models.IntegerField()
-    at = models.BigIntegerField(primary_key=True)
+    workflow_id: models.TextField[str, str] = models.TextField()
+    step: models.IntegerField[int, int] = models.IntegerField()
+    attempt: models.IntegerField[int, int] = models.IntegerField()
+    pid: models.IntegerField[int, int] = models.IntegerField()
+    at: models.BigIntegerField[int, int] = models.BigIntegerField(primary_key=True)
 
     class Meta:
         """As the table is."""
@@ -49,8 +49,8 @@ class Effect(models.Model):
 class Balance(models.Model):
     """One account."""
 
-    account = models.TextField(primary_key=True)
-    amount = models.BigIntegerField()
+    account: models.TextField[str, str] = models.TextField(primary_key=True)
+    amount: models.BigIntegerField[int, int] = models.BigIntegerField()
 
     class Meta:
         """As the table is."""

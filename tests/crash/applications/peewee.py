@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from importlib import import_module
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from peewee import BigIntegerField, DatabaseProxy, IntegerField, Model, TextField
-from playhouse import pool, pwasyncio
 
 from durably_peewee import AsyncPeewee, Peewee
 from tests.crash import applications
 from tests.crash.applications import Application, AsyncApplication
 
 PRELOADED = ("aiomysql", "aiosqlite", "asyncpg", "psycopg", "pymysql")
+
+# What type checkers know of Peewee leaves these out.
+pool: Any = import_module("playhouse.pool")
+pwasyncio: Any = import_module("playhouse.pwasyncio")
 
 database: Any = DatabaseProxy()
 

@@ -31,7 +31,7 @@ class Effect(Model):
     pid = fields.IntField()
     at = fields.BigIntField(primary_key=True, generated=False)
 
-    class Meta:
+    class Meta(Model.Meta):
         """As the table is."""
 
         table = "effect"
@@ -43,7 +43,7 @@ class Balance(Model):
     account = fields.CharField(max_length=64, primary_key=True)
     amount = fields.BigIntField()
 
-    class Meta:
+    class Meta(Model.Meta):
         """As the table is."""
 
         table = "balance"
