@@ -18,10 +18,11 @@ from typing import Any
 from durably import context
 from durably.adapter import Closes, Flushes, HasOneHalf, Joins, Parameter, Releases
 from durably.declared import Declaration
-from durably.errors import ConfigurationError, DatabaseUnavailableError, NoAdapterError
+from durably.errors import ConfigurationError, DatabaseUnavailableError, DurablyError, NoAdapterError
+from durably.execution.shape import check_methods, check_rows, dialect_of, says_no
 from durably.sql import completion, lost_updates
 from durably.sql.begin import begin_plan
-from durably.sql.dialect import DIALECTS, Dialect, render
+from durably.sql.dialect import Dialect, render
 from durably.sql.failures import is_transient
 from durably.sql.gate import Gate, file_gate
 
@@ -35,6 +36,7 @@ class Half:
 
     def __init__(self, name: str, adapter: Any, warned: set[str]) -> None:
         """``warned``: the adapters of this engine that a warning was given about; both halves share it."""
+        check_methods(name, adapter)
         self.name = name
         self.adapter = adapter
         self._warned = warned
@@ -51,7 +53,7 @@ class Half:
     @functools.cached_property
     def dialect(self) -> Dialect:
         """Asked for at the first use: an ORM may know its database only once the application has set it up."""
-        return DIALECTS[self.adapter.dialect]
+        return dialect_of(self.name, self.adapter)
 
     def begin(self, isolation_level: str | None, read_only: bool) -> Any:
         """An asynchronous context manager around the adapter's transaction, whatever its half."""
@@ -148,6 +150,7 @@ class Half:
         try:
             async with self.begin(None, True) as handle:
                 rows = await self.execute(handle, "SELECT 1 FROM {t}executors WHERE executor_id = ?", (executor_id,))
+                check_rows(self.name, rows)
                 if not rows or not self.dialect.may_insert:
                     return bool(rows)
                 may = await self.execute(handle, self.dialect.may_insert)
@@ -161,7 +164,7 @@ class Half:
         except Exception as error:
             # No such table, or no right to read it: apart. A lost connection says nothing, and guessing would have this
             # executor record where the others do not look.
-            if is_transient(error, connecting=True):
+            if isinstance(error, DurablyError) or not says_no(self.name, error):
                 raise
             return False
 
@@ -189,8 +192,9 @@ class Half:
 
     async def _has_completion_table(self) -> bool:
         async with self.begin(None, True) as handle:
-            sql, params = completion.has_table(self.dialect.name)
-            return bool(await self.execute(handle, sql, params))
+            rows = await self.execute(handle, *completion.has_table(self.dialect.name))
+            check_rows(self.name, rows)
+            return bool(rows)
 
 
 class Turn:
