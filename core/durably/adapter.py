@@ -5,10 +5,10 @@ the same connection. SQL text, retries, serialization and the classification of 
 Both halves have the same shape; the asynchronous one is awaited. ``docs/writing-an-adapter.md`` writes one step by
 step, and runs it under the conformance suite (``durably.testing.conformance``), which every adapter must pass.
 
-A transaction comes as: ``ambient()``, which must be None; ``begin(plan)`` entered; ``execute`` once or twice; the user's
-function; ``flush``; ``execute`` of the checkpoint; ``begin``'s exit. An error that the driver raises may pass through
-wrapped, as long as the driver's own exception is its ``orig``, its cause or its first argument: by that the core knows
-what may be tried again. Do not retry in the adapter, and do not run the user's function in a task of its own.
+A transaction comes as: ``ambient()``, which must be None; ``begin(plan)`` entered; ``execute``; the user's function;
+``flush``; ``execute`` of the checkpoint; ``begin``'s exit. An error that the driver raises may pass through wrapped, as
+long as the driver's own exception is its ``orig``, its cause or its first argument: by that the core knows what may be
+tried again. Do not retry in the adapter, and do not run the user's function in a task of its own.
 
 An adapter package registers a factory under the entry-point group ``durably.adapters``; the factory takes the
 application database's URL and returns its halves::
