@@ -11,13 +11,15 @@ class State(Enum):
 
     IDLE = "idle"
     OPEN = "in a transaction"
-    #: Lost, or left in a transaction that failed.
-    BROKEN = "broken"
+    #: In a transaction that failed, and takes nothing but its end.
+    FAILED = "in a transaction that failed"
+    #: Closed, by whomever.
+    LOST = "lost"
     #: The driver does not tell.
     UNKNOWN = "unknown"
 
 
-_PSYCOPG = {0: State.IDLE, 1: State.OPEN, 2: State.OPEN}
+_PSYCOPG = {0: State.IDLE, 1: State.OPEN, 2: State.OPEN, 3: State.FAILED}
 #: Of MySQL's and MariaDB's status flags, the one that says "in a transaction".
 _SERVER_STATUS_IN_TRANS = 1
 #: A deadlock: MySQL and MariaDB have rolled back the whole transaction, and go on in autocommit.
@@ -28,13 +30,13 @@ def state(raw: Any) -> State:
     """The state of a driver's own connection."""
     try:
         if _closed(raw):
-            return State.BROKEN
+            return State.LOST
         info: Any = getattr(raw, "info", None)
         if hasattr(info, "transaction_status"):  # psycopg, of both generations
-            return _PSYCOPG.get(int(info.transaction_status), State.BROKEN)
+            return _PSYCOPG.get(int(info.transaction_status), State.LOST)
         opened = _in_transaction(raw)
     except Exception:  # a property of a connection that is closed
-        return State.BROKEN
+        return State.LOST
     return State.UNKNOWN if opened is None else State.OPEN if opened else State.IDLE
 
 
@@ -69,7 +71,5 @@ def is_aborted(error: BaseException) -> bool:
 
 
 def has_ended(error: BaseException, raw: Any) -> bool:
-    """Whether the database itself has rolled back the transaction in which ``error`` came up."""
-    if error.args[:1] == (_ROLLED_BACK,):
-        return True
-    return state(raw) is State.IDLE
+    """Whether the transaction in which ``error`` came up is over: rolled back, or lost with its connection."""
+    return error.args[:1] == (_ROLLED_BACK,) or state(raw) in (State.IDLE, State.LOST)

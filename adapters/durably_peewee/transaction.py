@@ -124,9 +124,9 @@ def _leave(begun: Begun) -> None:
     """Out of Peewee's stacks, with whatever the function has left open on them."""
     database = begun.database
     database._state.transactions.clear()
-    contexts = database._state.ctx
-    if begun.transaction in contexts:
-        del contexts[contexts.index(begun.transaction) :]
+    blocks = database._state.ctx
+    if begun.transaction in blocks:
+        del blocks[blocks.index(begun.transaction) :]
 
 
 def _end(begun: Begun, healthy: bool) -> None:
@@ -143,18 +143,16 @@ def _end(begun: Begun, healthy: bool) -> None:
 
 def _connect(database: Any) -> bool:
     """See to a usable connection; whether there was none before."""
-    if hasattr(database, "aconnect"):
-        connected = bool(database.is_closed())
+    blocks = database._state.ctx
+    # A block that somebody is in, such as `with database.connection_context():`, closes it, be it a new one.
+    connected = bool(database.is_closed()) and not blocks
+    if not database.is_closed() and state(connection(database)) in (State.FAILED, State.LOST):
+        # As long as it is not closed, the thread or task would be given nothing else.
+        _discard(database)
+    if database.is_closed():
+        kept = list(blocks)
         database.connect()
-    elif database.is_closed():
-        database.connect()
-        connected = True
-    else:
-        if state(connection(database)) is State.BROKEN:
-            # As long as it is not closed, the thread would be given nothing else.
-            _discard(database)
-            database.connect()
-        connected = False
+        database._state.ctx.extend(kept)
     if state(connection(database)) is State.OPEN:
         _settle(database, connected)
     return connected
@@ -187,7 +185,7 @@ def _hand_back(database: Any, connected: bool, healthy: bool) -> None:
 def _discard(database: Any) -> None:
     """Close the connection itself, so that neither a pool nor this thread or task goes on with it."""
     raw = connection(database)
-    contexts = list(database._state.ctx)
+    blocks = list(database._state.ctx)
     with contextlib.suppress(Exception):
         if hasattr(database, "manual_close"):  # a pool's
             database.manual_close()
@@ -195,8 +193,7 @@ def _discard(database: Any) -> None:
             _break(raw)
     with contextlib.suppress(Exception):
         database.close()
-    # The blocks that somebody is in, such as `with database.connection_context():`, want to leave them.
-    database._state.ctx.extend(contexts)
+    database._state.ctx.extend(blocks)  # they are to be left as they were entered
 
 
 def _break(raw: Any) -> None:

@@ -103,7 +103,8 @@ class Watch:
         self._failure = cause
         if self._fault is None and has_ended(cause, self.raw):
             self._fault = TransactionEndedError(
-                f"the database has rolled back the transaction: {cause}; let the error out, so that it can be run again"
+                f"a statement failed, its error was caught, and the transaction is over ({cause}); let the error out, "
+                "so that the transaction can be run again"
             )
             self._fault.__cause__ = cause
 

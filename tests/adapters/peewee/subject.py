@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from importlib import import_module
 from typing import Any, ClassVar
 
 from peewee import AutoField, Database, DatabaseProxy, IntegerField, Model, TextField
-from playhouse import pool
 
 from durably.testing.conformance import Capabilities, Subject
 from durably_peewee import AsyncPeewee, Peewee
 from durably_peewee.urls import Address
 
+pool: Any = import_module("playhouse.pool")
 #: As applications do whose address is known late. Each subject is alone in its process or its test.
 proxy = DatabaseProxy()
 
@@ -51,8 +52,7 @@ def _pooled(url: str, lock_seconds: float) -> Any:
 
 
 def _asynchronous(url: str, lock_seconds: float) -> Any:
-    from playhouse import pwasyncio
-
+    pwasyncio: Any = import_module("playhouse.pwasyncio")
     address = Address(url)
     if address.dialect == "sqlite":
         database = pwasyncio.AsyncSqliteDatabase(address.database, pool_size=8, acquire_timeout=30)
