@@ -189,7 +189,8 @@ class _Protocol:
             try:
                 await self.half.execute(handle, *released)
             except Exception as error:
-                if self.is_retryable(error):
+                # An adapter may know better what ended it.
+                if self.is_retryable(error) or isinstance(error, TransactionEndedError):
                     raise
                 raise self.ended() from error
         if self.half.colocated:
@@ -307,7 +308,7 @@ class _Protocol:
         return TransactionEndedError(
             f"transaction {self.declaration.name!r} of workflow {self.run_.workflow_id!r} was committed or rolled back "
             "by its own function; Durably commits when the function returns, and rolls back when it raises. "
-            "For a part that may fail, use a savepoint",
+            "For a part that may fail, use a savepoint" + self.half.dialect.also_ends,
             workflow_id=self.run_.workflow_id,
             transaction=self.declaration.name,
         )

@@ -33,6 +33,8 @@ class Dialect:
     may_insert: str | None = None
     #: Its one row is the same on two connections exactly if both are to the same database; None if there is no telling.
     identity: str | None = None
+    #: What else ends a transaction inside its function, as the end of the error's message.
+    also_ends: str = ""
     #: Whether the database takes a schema of its own for Durably's tables.
     has_schema: bool = False
 
@@ -87,6 +89,8 @@ MYSQL = Dialect(
     in_json="SELECT j.v FROM JSON_TABLE(?, '$[*]' COLUMNS (v VARCHAR(255) PATH '$')) AS j",
     has_migrations="SELECT 1 FROM information_schema.tables WHERE table_name = 'durably_migrations'"
     " AND table_schema = DATABASE()",
+    also_ends=". On MySQL and MariaDB statements such as CREATE TABLE commit by themselves, and a deadlock whose error is"
+    " caught has rolled everything back",
 )
 
 DIALECTS: dict[DialectName, Dialect] = {one.name: one for one in (POSTGRESQL, SQLITE, MYSQL)}
