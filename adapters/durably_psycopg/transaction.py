@@ -62,7 +62,7 @@ def prepared(sql: str, params: Sequence[Parameter]) -> tuple[bytes, tuple[Parame
 
 
 def has_rows(cursor: Cursor[Any] | AsyncCursor[Any]) -> bool:
-    """Whether there is something to fetch. ``description`` makes objects, and ``rownumber`` is wrong in psycopg 3.1.0."""
+    """Whether there is something to fetch. ``description`` makes objects, and ``rownumber`` is wrong in 3.1.0."""
     return cursor.pgresult is not None and cursor.pgresult.nfields > 0
 
 
