@@ -23,11 +23,7 @@ def begun(connection: BaseDatabaseWrapper, plan: BeginPlan) -> Iterator[BaseData
     for sql in plan.before:
         _run(connection, sql)
     try:
-        with (
-            _BeginningWith(connection, plan.begin),
-            transaction.atomic(using=connection.alias, durable=True),
-            Watched(connection),
-        ):
+        with _Atomic(connection, plan.begin), Watched(connection):
             # The first of the callbacks: when the user's own run, nobody waits for this transaction any more.
             connection.on_commit(transaction_committed)
             for sql in plan.after:
@@ -45,27 +41,24 @@ def _run(connection: BaseDatabaseWrapper, sql: str) -> None:
         cursor.execute(sql)
 
 
-class _BeginningWith:
-    """On SQLite, where Django begins by a statement of its own, have it send Durably's.
+class _Atomic(transaction.Atomic):
+    """``atomic(durable=True)``; on SQLite, where Django begins by a statement of its own, it sends Durably's.
 
     Django's ``transaction_mode`` would do from 5.1 on; it is reset whenever the connection is opened.
     """
 
-    __slots__ = ("_connection", "_sql")
-
-    def __init__(self, connection: BaseDatabaseWrapper, sql: str) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, begin: str) -> None:
+        super().__init__(using=connection.alias, savepoint=True, durable=True)
         self._connection: Any = connection
-        self._sql = sql
+        self._begin = begin
 
     def __enter__(self) -> None:
-        if self._connection.vendor == "sqlite":
-            self._connection._start_transaction_under_autocommit = self._begin
-
-    def _begin(self) -> None:
-        _run(self._connection, self._sql)
-
-    def __exit__(self, *_: object) -> None:
-        if self._connection.vendor == "sqlite":
+        if self._connection.vendor != "sqlite":
+            return super().__enter__()
+        self._connection._start_transaction_under_autocommit = lambda: _run(self._connection, self._begin)
+        try:
+            return super().__enter__()
+        finally:
             del self._connection._start_transaction_under_autocommit
 
 
