@@ -15,7 +15,7 @@ from durably_peewee.urls import Address, connect
 from tests.adapters.peewee.conftest import DIALECTS
 from tests.adapters.peewee.lab import Kind, pool
 
-SECRET = "p@ss/word"
+AT_AND_SLASH = "p@ss/word"
 asyncio_is_missing = urls._async_module() is None
 
 
@@ -28,8 +28,8 @@ asyncio_is_missing = urls._async_module() is None
         (peewee.SqliteDatabase("file:shop?mode=memory", uri=True), None),
         (peewee.PostgresqlDatabase("shop"), "postgresql:///shop"),
         (
-            peewee.PostgresqlDatabase("shop", user="me", password=SECRET, host="db", port=5433, sslmode="require"),
-            "postgresql://me:p%40ss%2Fword@db:5433/shop?sslmode=require",
+            peewee.PostgresqlDatabase("shop", user="me", password=AT_AND_SLASH, host="db", port=1, sslmode="require"),
+            "postgresql://me:p%40ss%2Fword@db:1/shop?sslmode=require",
         ),
         (peewee.PostgresqlDatabase("shop", host="/run/pg"), "postgresql:///shop?host=%2Frun%2Fpg"),
         (peewee.PostgresqlDatabase("shop", host="::1"), "postgresql://[::1]/shop"),
