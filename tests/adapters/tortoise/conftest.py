@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
+
+from durably.testing.postgres import PostgresServer
 
 DRIVERS = ["asyncpg", "psycopg", "aiosqlite", "asyncmy"]
 
@@ -17,10 +22,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("driver", DRIVERS)
 
 
+@pytest.fixture(scope="session")
+def shared_database(postgres_server: PostgresServer) -> Iterator[str]:
+    """One database for all tests of this folder: making one takes longer than most of them."""
+    name = f"durably_tortoise_{uuid4().hex[:12]}"
+    yield postgres_server.create_database(name)
+    postgres_server.drop_database(name)
+
+
 @pytest.fixture
 def url(request: pytest.FixtureRequest, driver: str, tmp_path: Path) -> str:
     """The address of an empty application database."""
+    url: str
     if driver == "aiosqlite":
         return f"sqlite:///{tmp_path}/app.db"
-    url: str = request.getfixturevalue("mariadb_url" if driver == "asyncmy" else "postgres_url")
+    if driver == "asyncmy":
+        url = request.getfixturevalue("mariadb_url")
+        return url
+    url = request.getfixturevalue("shared_database")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA IF EXISTS durably CASCADE")
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
     return url
