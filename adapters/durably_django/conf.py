@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import Any, Literal, NamedTuple
 
@@ -43,7 +43,7 @@ class Configuration:
     """The setting, with its defaults. ``system_database``: an alias, or an address if it has ``://``."""
 
     name: str
-    system_database: str
+    system_database: str = field(repr=False)
     adapters: tuple[str, ...]
     executes: Executes
     options: Mapping[str, Any]

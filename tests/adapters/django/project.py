@@ -48,7 +48,7 @@ def add_alias(alias: str, entry: dict[str, Any]) -> None:
     """Add an alias, as if it had been in ``DATABASES`` all the time."""
     configure()
     remove_alias(alias)
-    connections.settings.update(connections.configure_settings({"default": {}, alias: entry}))
+    connections.settings[alias] = connections.configure_settings({"default": {}, alias: entry})[alias]
 
 
 def remove_alias(alias: str) -> None:
