@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Database = Literal["postgresql", "sqlite", "mysql"]
-#: ``whole``: every crash point. ``quarter``: the same with a quarter of the kills. ``commit``: around the commit.
-#: ``-``: the ORM has no such database.
+#: Around the commit all get the same kills. ``whole``: at every other point, too. ``quarter``: there with a quarter of
+#: the kills. ``commit``: nowhere else, but for the echo. ``-``: the ORM has no such database.
 Extent = Literal["whole", "quarter", "commit", "-"]
 
 _PLACES: tuple[tuple[Database, bool], ...] = (
@@ -44,8 +44,8 @@ class Configuration:
     extent: Extent
 
     def share_of(self, kills: int) -> int:
-        """How many kills each point gets: SQLAlchemy's asynchronous half shares the engine's code with the other."""
-        return max(kills // 4, 2) if self.extent == "quarter" else kills
+        """How many kills each point gets that is about the engine, whose code all adapters share."""
+        return kills if self.extent == "whole" else max(kills // 4, 2)
 
     def __str__(self) -> str:
         half = " async" if self.asynchronous else ""

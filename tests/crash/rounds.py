@@ -36,7 +36,7 @@ PASSES = {
     "outcome.before": WORKFLOWS,
     "outcome.after": WORKFLOWS,
 }
-#: What an adapter is about.
+#: Points that are about the adapter.
 COMMIT = ("transaction.commit.before", "transaction.commit.after")
 #: Points that only a process comes by that takes over what another one left.
 CLAIMS = ("claim.before", "claim.after")
@@ -49,10 +49,14 @@ def points(configuration: Configuration) -> list[str]:
     return [point for point in (*PASSES, *CLAIMS) if not (configuration.colocated and point in ONLY_APART)]
 
 
-def asked(configuration: Configuration) -> list[str]:
-    """Those at which the matrix kills it."""
-    reached = points(configuration)
-    return [point for point in reached if point in COMMIT] if configuration.extent == "commit" else reached
+def asked(configuration: Configuration, kills: int) -> dict[str, int]:
+    """Those at which the matrix kills it, and how often."""
+    some, share = (*COMMIT, *ONLY_APART), configuration.share_of(kills)
+    return {
+        point: kills if point in COMMIT else share
+        for point in points(configuration)
+        if configuration.extent != "commit" or point in some
+    }
 
 
 class FaultDidNotFire(AssertionError):
