@@ -21,9 +21,9 @@ class DurablyDjangoConfig(AppConfig):
     def ready(self) -> None:
         """Import the ``workflows`` module of every application, so that each process knows all functions by name."""
         register(checks.check_setting)
+        post_migrate.connect(_after_migrate, sender=self)
         if conf.is_set():
             process.provide()
-            post_migrate.connect(_after_migrate, sender=self)
         autodiscover_modules("workflows")
 
 

@@ -23,7 +23,7 @@ def configure() -> None:
     pymysql.install_as_MySQLdb()
     settings.configure(
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
-        INSTALLED_APPS=["durably_django"],
+        INSTALLED_APPS=["django.contrib.contenttypes", "durably_django"],
         USE_TZ=True,
     )
     django.setup()
