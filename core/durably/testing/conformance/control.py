@@ -73,9 +73,7 @@ class Control(ABC):
     def recorded(self) -> list[Recorded]:
         """The checkpoints where transactions write them, in the order of their function ids."""
         table = "operation_outputs" if self.colocated else "transaction_completion"
-        rows = self.execute(
-            f"SELECT function_name, output, error FROM {self.prefix}{table} ORDER BY function_id"  # noqa: S608
-        )
+        rows = self.execute(f"SELECT function_name, output, error FROM {self.prefix}{table} ORDER BY function_id")
         return [Recorded(*row) for row in rows]
 
     # -- who is connected ----------------------------------------------------------------------------------------
@@ -193,7 +191,7 @@ class MysqlControl(Control):
         self.disconnect_others()
         tables = {name for (name,) in self.execute("SHOW TABLES")}
         for table in sorted(tables & {"conformance_item", "durably_transaction_completion"}):
-            self.execute(f"DELETE FROM {table}")  # noqa: S608
+            self.execute(f"DELETE FROM {table}")
         self.execute("UPDATE conformance_counter SET n = 0")
 
     _OTHERS = (
@@ -239,7 +237,10 @@ class SqliteControl(Control):
         return self.url.removeprefix("sqlite:///")
 
     def connect(self) -> Any:
-        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        return self._connect(timeout=5.0)
+
+    def _connect(self, timeout: float) -> Any:
+        return sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=timeout)
 
     def execute(self, sql: str) -> list[tuple[Any, ...]]:
         with contextlib.closing(self._raw.cursor()) as cursor:
@@ -260,12 +261,13 @@ class SqliteControl(Control):
         return names.count(os.path.realpath(self.path)) - 1
 
     def open_transactions(self) -> list[str]:
-        # Nobody may read or write while a lock is exclusive.
-        try:
-            self._raw.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
-            return [f"somebody holds a lock on the file: {error}"]
-        self._raw.execute("ROLLBACK")
+        # Nobody may read or write while a lock is exclusive. Asked at once, since whoever asks does so again.
+        with contextlib.closing(self._connect(timeout=0.0)) as other:
+            try:
+                other.execute("BEGIN EXCLUSIVE")
+            except sqlite3.OperationalError as error:
+                return [f"somebody holds a lock on the file: {error}"]
+            other.execute("ROLLBACK")
         return []
 
 

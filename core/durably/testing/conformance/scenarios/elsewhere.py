@@ -82,6 +82,8 @@ class Cancellation:
 
         async def body() -> None:
             runs.append(1)
+            if len(runs) > 1:
+                return  # run again by recovery, as what is interrupted is, while a slow machine was looking
             await lab.orm.add(1)
             begun.set()
             sleep = SLEEPS.get(lab.placement.database)
@@ -98,7 +100,7 @@ class Cancellation:
         assert runs == [1]
         assert lab.items() == []
         assert lab.recorded() == []
-        await lab.until(lambda: not lab.control.open_transactions(), "its transaction is over")
+        await lab.over()
         for n in range(2, 6):
             assert await lab.run(lab.adding(n)) == n
         assert lab.items() == [2, 3, 4, 5]
