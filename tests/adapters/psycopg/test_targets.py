@@ -243,6 +243,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "MySQL": (lambda: AsyncPsycopg("mysql://root:secret@localhost/shop"), "begins with mysql://"),
     "no address": (lambda: Psycopg("shop"), "libpq cannot read"),
     "a parameter that is none": (lambda: from_url("postgresql://u:secret@h/d?shoe=1"), "libpq cannot read"),
+    "a word too many": (lambda: Psycopg("host=h password=se://secret dbname"), "libpq cannot read"),
     "two @": (lambda: Psycopg("postgresql://u:se@secret@h/d"), "more than one @"),
 }
 
@@ -267,6 +268,7 @@ ADDRESSES: list[tuple[str, str | None]] = [
     ("postgres://h/d", "postgresql://h/d"),
     ("postgresql+psycopg://u@h/d?sslmode=require", "postgresql://u@h/d?sslmode=require"),
     ("host=h dbname=d user=u password='p w'", "postgresql://u:p%20w@h/d"),
+    ("host=h password=a://b", "postgresql://:a%3A%2F%2Fb@h/"),
     ("", "postgresql:///"),
     ("dbname=d host=/tmp", "postgresql:///d?host=%2Ftmp"),
     ("postgresql://a:1,b:2/d?target_session_attrs=any", None),
