@@ -65,7 +65,7 @@ class PeeweeAdapter:
         """Run one statement on the connection of this thread's transaction."""
         try:
             return transaction.rows_of(handle.execute_sql(sql, tuple(params)))
-        except peewee.PeeweeException as error:
+        except Exception as error:  # Peewee before 4.0 leaves some of psycopg's as they are
             explained = transaction.explained(error)
             if explained is error:
                 raise
@@ -89,7 +89,9 @@ class PeeweeAdapter:
     def close(self) -> None:
         """Close the pool, if the adapter made it."""
         if self._target.made:
-            self._target.database().close_all()
+            database = self._target.database()
+            # The first releases of 3.17 have no pool for psycopg 3.
+            (database.close_all if hasattr(database, "close_all") else database.close)()
 
 
 def _refuse_loop(what: str) -> None:

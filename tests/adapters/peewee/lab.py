@@ -107,11 +107,8 @@ class Lab:
             self.loop.run_until_complete(self.database.close_pool())
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
-        elif hasattr(self.database, "close_all"):
-            self.database.close_all()
-        else:
-            self.database.close()
-        self.control.close_all()
+        for database in (self.control,) if self.loop is not None else (self.control, self.database):
+            (database.close_all if hasattr(database, "close_all") else database.close)()
 
     # -- transactions and workflows ------------------------------------------------------------------------------
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+import peewee
+import psycopg
 import pytest
 from peewee import IntegrityError, OperationalError
 
@@ -14,6 +16,9 @@ from durably.sql.begin import begin_plan
 from durably_peewee import AsyncPeewee, Peewee
 from tests.adapters.peewee.conftest import ASYNC, EVERY, SYNC, MakeLab, kinds
 from tests.adapters.peewee.lab import Item, Kind, Lab, add, pool, unpooled
+
+#: In older releases such a block closes the connection at its end, whoever opened it, and refuses inside a transaction.
+NESTING = "ctx" in peewee.ConnectionContext.__exit__.__code__.co_names
 
 
 def _writing(kind: Kind) -> BeginPlan:
@@ -57,12 +62,13 @@ def test_blocks_of_the_database_inside_do_not_close_it(lab: Lab) -> None:
     def body() -> None:
         with lab.database:
             Item.create(n=1)
-        with lab.database.connection_context():
-            Item.create(n=2)
+        if NESTING:
+            with lab.database.connection_context():
+                Item.create(n=2)
         Item.create(n=3)
 
     lab.run(body)
-    assert lab.items() == [1, 2, 3]
+    assert lab.items() == ([1, 2, 3] if NESTING else [1, 3])
     assert lab.database.is_closed()
 
 
@@ -131,16 +137,18 @@ def test_a_transaction_begun_by_hand_is_not_swallowed(make_lab: MakeLab) -> None
 
 
 @kinds(SYNC)
-def test_a_pool_that_is_exhausted_is_waited_for(make_lab: MakeLab) -> None:
+def test_a_pool_that_is_exhausted_is_waited_for(make_lab: MakeLab, kind: Kind) -> None:
     classes = {
         "sqlite": lambda a: pool.PooledSqliteDatabase(a.database, check_same_thread=False, max_connections=1),
-        "postgresql": lambda a: pool.PooledPostgresqlDatabase(
+        "postgresql": lambda a: _postgresql_pool()(
             a.database, host=a.host, port=a.port, user=a.user, max_connections=1, **_psycopg3()
         ),
         "mysql": lambda a: pool.PooledMySQLDatabase(
             a.database, host=a.host, port=a.port, user=a.user, max_connections=1
         ),
     }
+    if kind.dialect == "postgresql" and _postgresql_pool() is None:
+        return  # Peewee 3.17.0 has no pool for psycopg 3
     lab = make_lab(lambda address: classes[address.dialect](address)).launch()
     taken, release = threading.Event(), threading.Event()
 
@@ -160,9 +168,12 @@ def test_a_pool_that_is_exhausted_is_waited_for(make_lab: MakeLab) -> None:
     assert lab.items() == [1]
 
 
-def _psycopg3() -> dict[str, Any]:
-    import peewee
+def _postgresql_pool() -> Any:
+    name = "PooledPostgresqlDatabase" if _psycopg3() else "PooledPsycopg3Database"
+    return getattr(pool, name, None)
 
+
+def _psycopg3() -> dict[str, Any]:
     return {"prefer_psycopg3": True} if hasattr(peewee, "Psycopg3Adapter") else {}
 
 
@@ -202,7 +213,7 @@ def test_a_failed_commit_is_rolled_back_and_the_connection_is_good(lab: Lab) -> 
         return  # constraints that are checked at the commit
     lab.query("ALTER TABLE item ADD CONSTRAINT one UNIQUE (n) DEFERRABLE INITIALLY DEFERRED")
     lab.run(add(1))
-    with pytest.raises(IntegrityError):
+    with pytest.raises((IntegrityError, psycopg.IntegrityError)):
         lab.run(add(1))
     assert lab.run(add(2)) == 2
     assert lab.items() == [1, 2]

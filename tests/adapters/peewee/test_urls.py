@@ -87,17 +87,18 @@ def test_models_bound_to_the_application_database_work_in_both_halves(app_url: s
         Thing.create(n=1)
         return Thing.select().count()
 
-    @durably.transaction(name="add_two")
     async def add_two() -> int:
         found: Any = database()
         await found.run(Thing.create, n=2)
         count: int = await found.run(Thing.select().count)
         return count
 
+    awaited = None if asyncio_is_missing else durably.transaction(name="add_two")(add_two)
+
     @durably.workflow(name="both")
     async def both() -> list[int]:
         first = await durably.aio.run_step(add_one)
-        return [first] if asyncio_is_missing else [first, await add_two()]
+        return [first] if awaited is None else [first, await awaited()]
 
     app = durably.Durably(
         "both",
