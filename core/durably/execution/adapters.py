@@ -20,11 +20,12 @@ from durably.adapter import Closes, Flushes, HasOneHalf, Joins, Parameter, Relea
 from durably.declared import Declaration
 from durably.errors import ConfigurationError, DatabaseUnavailableError, DurablyError, NoAdapterError
 from durably.execution.shape import check_methods, check_rows, dialect_of, says_no
-from durably.sql import completion, lost_updates
+from durably.sql import completion
 from durably.sql.begin import begin_plan
 from durably.sql.dialect import Dialect, render
 from durably.sql.failures import is_transient
 from durably.sql.gate import Gate, file_gate
+from durably.sql.server import Server, look, read
 
 log = logging.getLogger("durably.adapters")
 
@@ -45,6 +46,8 @@ class Half:
         self.joins = isinstance(adapter, Joins)
         self.asynchronous = inspect.iscoroutinefunction(adapter.execute)
         self.gate: Gate | None = None
+        #: What it was asked once; nothing where there is nothing to ask.
+        self.server = Server()
         self.colocated = False
         #: Whether a transaction of the caller's goes to the system database; None until one was met.
         self.is_system_database: bool | None = None
@@ -119,23 +122,24 @@ class Half:
         self.colocated = await self._sees(executor_id)
         if not self.colocated:
             await self._ensure_completion_table()
-        await self._look_at_isolation()
+        await self._look_at_server()
         self._prepared = True
         log.debug("adapter %r: %s", self.name, "co-located" if self.colocated else "apart")
 
-    async def _look_at_isolation(self) -> None:
-        """Warn, once for an adapter, if the database's default isolation loses updates where one may not expect it."""
-        query = lost_updates.look(self.dialect.name)
+    async def _look_at_server(self) -> None:
+        """Find out its limits; and warn, once for an adapter, if its default isolation loses updates."""
+        query = look(self.dialect.name)
         if query is None:
             return
         try:
             async with self.begin(None, True) as handle:
-                advice = lost_updates.advice(await self.execute(handle, *query))
+                self.server = read(await self.execute(handle, *query))
         except Exception as error:
             if is_transient(error, connecting=True):
                 raise
-            log.debug("adapter %r: its isolation level could not be found out: %s", self.name, error)
+            log.debug("adapter %r: its server's settings could not be found out: %s", self.name, error)
             return
+        advice = self.server.advice
         if advice is not None and self.name not in self._warned:
             self._warned.add(self.name)
             log.warning("adapter %r: %s", self.name, advice)

@@ -24,7 +24,12 @@ from durably import context
 from durably.context import Body
 from durably.crashpoints import reach
 from durably.declared import Declaration
-from durably.errors import AmbientTransactionError, TransactionEndedError, TransactionRetriesExceededError
+from durably.errors import (
+    AmbientTransactionError,
+    SerializationError,
+    TransactionEndedError,
+    TransactionRetriesExceededError,
+)
 from durably.execution.adapters import Half
 from durably.execution.run import Run
 from durably.execution.signals import HandedBack
@@ -155,6 +160,8 @@ class _Protocol:
             await self.half.flush(handle)
             checkpoint = self.run_.output_checkpoint(value, self.key, self.declaration.name, self.declaration.types)
             if not read_only:
+                if not self.takes(checkpoint):
+                    raise self.too_large("output")
                 await self.record(handle, checkpoint, guard)
             reach("transaction.commit.before")
             self.stage = _Stage.COMMIT
@@ -268,6 +275,9 @@ class _Protocol:
         if self.half.colocated or self.declaration.transaction.read_only:
             await self.run_.record(self.key, checkpoint, self.started_at)
         else:
+            if not self.takes(checkpoint):
+                too_large = self.too_large("error")
+                checkpoint, raised = self.run_.error_checkpoint(too_large, self.key, self.declaration.name)
             won = await self.complete_with_error(checkpoint)
             if won is not checkpoint:
                 return self.adopt(won)
@@ -309,6 +319,19 @@ class _Protocol:
             f"transaction {self.declaration.name!r} of workflow {self.run_.workflow_id!r} was committed or rolled back "
             "by its own function; Durably commits when the function returns, and rolls back when it raises. "
             "For a part that may fail, use a savepoint" + self.half.dialect.also_ends,
+            workflow_id=self.run_.workflow_id,
+            transaction=self.declaration.name,
+        )
+
+    def takes(self, checkpoint: Checkpoint) -> bool:
+        """Whether the database takes a checkpoint of that size."""
+        return self.half.server.takes(checkpoint.output or checkpoint.error or "")
+
+    def too_large(self, what: str) -> SerializationError:
+        return SerializationError(
+            f"the {what} of transaction {self.declaration.name!r} of workflow {self.run_.workflow_id!r} is larger than "
+            f"the {self.half.server.packet_bytes} bytes that the database takes in one statement "
+            "(max_allowed_packet); keep what is large in a table of your own, and return its key",
             workflow_id=self.run_.workflow_id,
             transaction=self.declaration.name,
         )

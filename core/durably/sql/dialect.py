@@ -89,8 +89,8 @@ MYSQL = Dialect(
     in_json="SELECT j.v FROM JSON_TABLE(?, '$[*]' COLUMNS (v VARCHAR(255) PATH '$')) AS j",
     has_migrations="SELECT 1 FROM information_schema.tables WHERE table_name = 'durably_migrations'"
     " AND table_schema = DATABASE()",
-    also_ends=". On MySQL and MariaDB statements such as CREATE TABLE commit by themselves, and a deadlock whose error is"
-    " caught has rolled everything back",
+    also_ends=". On MySQL and MariaDB statements such as CREATE TABLE commit by themselves, and a deadlock whose error"
+    " is caught has rolled everything back",
 )
 
 DIALECTS: dict[DialectName, Dialect] = {one.name: one for one in (POSTGRESQL, SQLITE, MYSQL)}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, event, select
+from sqlalchemy import create_engine, select
 from sqlalchemy.orm import Session
 
 import durably
@@ -16,6 +16,8 @@ from tests.adapters.sqlalchemy.conftest import MARIADB, MakeLab, kinds
 from tests.adapters.sqlalchemy.lab import Item, Kind, Lab, add
 
 THREADS, EACH = 6, 5
+#: As the user's own application would set it, for each connection of its engine.
+SNAPSHOT_ISOLATION = {"init_command": "SET SESSION innodb_snapshot_isolation = ON"}
 SYNC = kinds([Kind("pymysql", False)])
 
 
@@ -49,15 +51,6 @@ def _many_at_once(lab: Lab, body: Callable[[Session], int], **options: Any) -> N
     for thread in threads:
         thread.join()
     assert errors == []
-
-
-def _snapshot_isolation(lab: Lab) -> None:
-    """As the user's own application would set it, for each connection of its engine."""
-
-    @event.listens_for(lab.sync_engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET SESSION innodb_snapshot_isolation = ON")
 
 
 def _meeting(lab: Lab, body_of: Callable[[Session, Callable[[], None]], None], **options: Any) -> list[int]:
@@ -108,9 +101,7 @@ def test_the_default_loses_an_update_without_an_error(lab: Lab, level: str | Non
 
 @SYNC
 def test_with_snapshot_isolation_the_second_is_run_again(make_lab: MakeLab) -> None:
-    lab = make_lab()
-    _snapshot_isolation(lab)
-    lab.launch()
+    lab = make_lab(connect_args=SNAPSHOT_ISOLATION).launch()
     assert sorted(_meeting(lab, _read_meet_write)) == [1, 2]
     assert lab.items() == [2]
     assert [one.error for one in lab.recorded()] == [None] * 3
@@ -125,9 +116,8 @@ def test_at_serializable_one_of_the_two_is_run_again(lab: Lab) -> None:
 
 @SYNC
 def test_many_with_snapshot_isolation_lose_none(make_lab: MakeLab) -> None:
-    lab = make_lab(pool_size=THREADS)
-    _snapshot_isolation(lab)
-    _many_at_once(lab.launch(), _plain)
+    lab = make_lab(pool_size=THREADS, connect_args=SNAPSHOT_ISOLATION).launch()
+    _many_at_once(lab, _plain)
     assert lab.items() == [THREADS * EACH]
 
 
@@ -164,8 +154,11 @@ def test_the_default_is_warned_of_once(make_lab: MakeLab, caplog: pytest.LogCapt
 
 
 @kinds(MARIADB)
-def test_an_engine_that_loses_none_is_not_warned_of(make_lab: MakeLab, caplog: pytest.LogCaptureFixture) -> None:
-    lab = make_lab(isolation_level="SERIALIZABLE").launch()
+@pytest.mark.parametrize("options", [{"isolation_level": "SERIALIZABLE"}, {"connect_args": SNAPSHOT_ISOLATION}])
+def test_an_engine_that_loses_none_is_not_warned_of(
+    make_lab: MakeLab, caplog: pytest.LogCaptureFixture, options: dict[str, Any]
+) -> None:
+    lab = make_lab(**options).launch()
     lab.run(add(1))
     assert _warnings(caplog) == []
 
