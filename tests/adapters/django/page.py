@@ -18,7 +18,7 @@ def make_project(folder: Path, *more_settings: str) -> Path:
     run(folder, "manage.py", "startapp", "shop")
     (folder / "shop" / "tests.py").unlink()
     blocks = _BLOCK.findall(PAGE.read_text(encoding="utf-8"))
-    assert len(blocks) == 7, "the page shows the whole project"
+    assert len(blocks) == 8, "the page shows the whole project"
     for how, name, text in blocks:
         file = folder / name
         before = file.read_text(encoding="utf-8") if how == "append" else ""

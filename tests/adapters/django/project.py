@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 import django
 import pymysql
+from asgiref.sync import SyncToAsync
 from django.conf import settings
 from django.db import connections
 
@@ -52,14 +53,21 @@ def add_alias(alias: str, entry: dict[str, Any]) -> None:
 
 
 def remove_alias(alias: str) -> None:
-    """Close this thread's connection of an alias, and take the alias away. ``default`` leads nowhere again."""
+    """Close an alias's connections, and take the alias away. ``default`` leads nowhere again."""
     configure()
-    if alias in connections.settings and hasattr(connections._connections, alias):  # type: ignore[attr-defined]
-        connections[alias].close()
-        del connections[alias]
+    _forget(alias)
+    # The one thread where synchronous views run under ASGI lives on.
+    SyncToAsync.single_thread_executor.submit(_forget, alias).result()
     if alias == "default":
         connections.settings.update(
             connections.configure_settings({"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}})
         )
     else:
         connections.settings.pop(alias, None)
+
+
+def _forget(alias: str) -> None:
+    """Close this thread's connection of an alias."""
+    if alias in connections.settings and hasattr(connections._connections, alias):  # type: ignore[attr-defined]
+        connections[alias].close()
+        del connections[alias]

@@ -112,6 +112,19 @@ def test_a_worker_that_reloads_executes_with_the_new_code(project: Path) -> None
             workflows.write_text(text)
 
 
+def test_a_web_process_executes_in_its_lifespan(project: Path) -> None:
+    pytest.importorskip("uvicorn")
+    port = free_port()
+    with running(project, "-m", "uvicorn", "mysite.asgi:application", "--port", str(port)) as server:
+        listening(port, server)
+        assert "lease good for" in run(project, "manage.py", "durably_status")
+        assert outcome(port, place(port))["receipt"].startswith("charged for widget")
+        server.end()  # uvicorn then ends by the signal itself
+        assert "Application shutdown complete" in server.output()
+        assert "Traceback" not in server.output()
+    assert "executor         none" in run(project, "manage.py", "durably_status")
+
+
 def changed(folder: Path, program: Program) -> None:
     """Have the reloader see a change, and wait until it has begun anew."""
     starts = program.output().count("Starting development server")
