@@ -75,10 +75,13 @@ class AsyncPeeweeAdapter:
             raise explained from native(error)
 
     async def flush(self, handle: Any) -> None:
-        """Nothing is pending in Peewee; raises if the transaction can no longer be recorded."""
+        """Nothing is pending in Peewee; raises if the transaction cannot be committed any more."""
         watch = current(handle)
         if watch is not None:
             watch.verify()
+            if watch.failure() is not None:
+                # PostgreSQL would take the COMMIT for a ROLLBACK, and not say so; asyncpg does not tell beforehand.
+                await self.execute(handle, "SELECT 1")
 
     def savepoint(self, handle: Any) -> AbstractAsyncContextManager[Any]:
         """A savepoint in the transaction that the caller has open."""

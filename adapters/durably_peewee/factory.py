@@ -32,7 +32,7 @@ def Peewee(target: peewee.Database | peewee.Proxy | str, /) -> PeeweeAdapter:
 
 
 def AsyncPeewee(target: peewee.Database | peewee.Proxy | str, /) -> AsyncPeeweeAdapter:
-    """An adapter for ``async def`` transactions through a database of ``playhouse.pwasyncio`` (Peewee 4.0.6 or later).
+    """An adapter for ``async def`` transactions through a database of ``playhouse.pwasyncio`` (Peewee 4.0.7 or later).
 
     Such a database has a connection for each task. What a transaction's function gives to other tasks, with
     ``asyncio.gather``, ``create_task`` or, up to Python 3.11, ``wait_for``, would run outside the transaction: the
@@ -53,7 +53,7 @@ def from_url(url: str) -> Sequence[PeeweeAdapter | AsyncPeeweeAdapter]:
 
     SQLite through the standard library and aiosqlite, PostgreSQL through psycopg (psycopg2 if only that is there) and
     asyncpg, MySQL and MariaDB through PyMySQL and aiomysql. The asynchronous half is left out where Peewee is older
-    than 4.0.6, or greenlet or the driver is not installed.
+    than 4.0.7, or greenlet or the driver is not installed.
     """
     address = urls.Address(url)
     database = urls.connect(address)

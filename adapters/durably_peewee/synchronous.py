@@ -12,9 +12,9 @@ import peewee
 from durably import BlockingCallError
 from durably.adapter import BeginPlan, DialectName, Parameter, ParamStyle
 from durably_peewee import transaction, urls
-from durably_peewee.drivers import native
+from durably_peewee.drivers import State, native, state
 from durably_peewee.targets import Target
-from durably_peewee.watch import Watch, current
+from durably_peewee.watch import Watch, caught_failure, current
 
 
 class PeeweeAdapter:
@@ -72,10 +72,13 @@ class PeeweeAdapter:
             raise explained from native(error)
 
     def flush(self, handle: Any) -> None:
-        """Nothing is pending in Peewee; raises if the transaction can no longer be recorded."""
+        """Nothing is pending in Peewee; raises if the transaction cannot be committed any more."""
         watch = current(handle)
         if watch is not None:
             watch.verify()
+            if state(watch.raw) is State.FAILED:
+                # PostgreSQL would take the COMMIT for a ROLLBACK, and not say so.
+                raise caught_failure() from watch.failure()
 
     def savepoint(self, handle: Any) -> AbstractContextManager[Any]:
         """A savepoint in the transaction that the caller has open."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
@@ -117,8 +118,8 @@ def require_async() -> Any:
             )
         version = getattr(peewee, "__version__", "of an unknown version")
         raise ConfigurationError(
-            "asynchronous transactions through Peewee need the playhouse.pwasyncio of Peewee 4.0.6 or later, and this "
-            f"is Peewee {version}; run: pip install 'peewee>=4.0.6', or declare the transaction without `async`"
+            "asynchronous transactions through Peewee need the playhouse.pwasyncio of Peewee 4.0.7 or later, and this "
+            f"is Peewee {version}; run: pip install 'peewee>=4.0.7', or declare the transaction without `async`"
         )
     return module
 
@@ -128,7 +129,9 @@ def _async_module() -> Any:
     if find_spec("playhouse.pwasyncio") is None or find_spec("greenlet") is None:
         return None
     module = import_module("playhouse.pwasyncio")
-    return module if hasattr(getattr(module, "_ConnectionState", None), "ctx") else None
+    # … nor let one say how a transaction begins.
+    takes = inspect.signature(module.AsyncDatabaseMixin.transaction).parameters
+    return module if len(takes) > 1 and hasattr(module._ConnectionState, "ctx") else None
 
 
 def _mysql_options(address: Address) -> dict[str, Any]:

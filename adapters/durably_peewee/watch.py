@@ -72,6 +72,10 @@ class Watch:
         if self._fault is not None:
             raise self._fault
 
+    def failure(self) -> BaseException | None:
+        """The last statement's failure that somebody has caught, be it in a savepoint."""
+        return self._failure
+
     def is_over(self) -> bool:
         """Whether it can no longer be recorded."""
         self.use()
@@ -119,8 +123,11 @@ def current(database: Any) -> Watch | None:
 
 def aborted(error: BaseException) -> TransactionEndedError | None:
     """The error for a record that PostgreSQL refuses since a statement before it failed; None if it is another."""
-    if not is_aborted(native(error)):
-        return None
+    return caught_failure() if is_aborted(native(error)) else None
+
+
+def caught_failure() -> TransactionEndedError:
+    """The error for a transaction that went on after a failed statement."""
     return TransactionEndedError(
         "a statement of this transaction failed and its error was caught, so that PostgreSQL keeps nothing of it; "
         "let the error out, or put what may fail into `with database.atomic():`"

@@ -175,10 +175,34 @@ def test_a_statement_that_failed_and_was_caught_keeps_nothing(lab: Lab) -> None:
 
     with pytest.raises(durably.TransactionEndedError, match="its error was caught") as caught:
         lab.run(body)
-    refused = caught.value.__cause__
-    assert refused is not None
-    assert "unique_name" in str(refused.__cause__), "what failed first is told"
+    cause = caught.value.__cause__
+    assert cause is not None
+    assert "unique_name" in f"{cause} {cause.__cause__}", "what failed first is told"
     assert lab.items() == []
+
+
+@kinds(EVERY, only=("postgresql",))
+def test_the_same_outside_workflows_is_no_silent_success(lab: Lab) -> None:
+    lab.run(taken)
+
+    def body() -> str:
+        Item.create(n=1)
+        with pytest.raises((IntegrityError, psycopg.IntegrityError)):
+            Unique.create(name="taken")
+        return "done"
+
+    def in_a_savepoint() -> str:
+        Item.create(n=2)
+        with pytest.raises((IntegrityError, psycopg.IntegrityError)), lab.database.atomic():
+            Unique.create(name="taken")
+        return "done"
+
+    with pytest.raises(durably.TransactionEndedError, match="its error was caught"):
+        lab.wait(lab.transaction(body)())
+    assert lab.items() == []
+    assert lab.wait(lab.transaction(in_a_savepoint)()) == "done"
+    assert lab.run(in_a_savepoint) == "done"
+    assert lab.items() == [2, 2]
 
 
 @kinds(SYNC)

@@ -109,7 +109,7 @@ def test_a_peewee_without_asyncio_says_which_has_it() -> None:
     if not asyncio_is_missing:
         assert AsyncPeewee(peewee.DatabaseProxy()).ambient() is None
         return
-    with pytest.raises(durably.ConfigurationError, match=r"pip install 'peewee>=4\.0\.6'"):
+    with pytest.raises(durably.ConfigurationError, match=r"pip install 'peewee>=4\.0\.7'"):
         AsyncPeewee(peewee.DatabaseProxy())
     (half,) = from_url("sqlite:///shop.db")
     assert isinstance(half, PeeweeAdapter)
