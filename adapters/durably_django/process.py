@@ -114,8 +114,8 @@ def executing(executes: Executes = "all") -> Iterator[DjangoEngine]:
             handle.get_result()
 
     ``executes``: "all" takes whatever the application has; "own" only what is started here. Leaving the block waits for
-    what runs (``engine.shutdown``). Handles from before the block do not work in it; ask by workflow id. In tests it needs data that is committed: ``TransactionTestCase``, or pytest's
-    ``transactional_db``.
+    what runs. Handles from before the block do not work in it; ask by workflow id. In tests it needs data that is
+    committed: ``TransactionTestCase``, or pytest's ``transactional_db``.
     """
     with process.executing(executes) as engine:
         refuse_in_testcase(engine.configuration)

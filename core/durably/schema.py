@@ -79,7 +79,7 @@ class Tables:
     """
 
     def __init__(self, dialect: DialectName, paramstyle: ParamStyle, execute: Execute) -> None:
-        self.dialect = dialect
+        self.dialect: DialectName = dialect
         self._session = _Session(dialect, paramstyle, execute)
 
     def pending(self) -> list[Step]:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import durably
 from tests.adapters.django import project
 
 project.configure()
 
 from django.db import connections, models  # noqa: E402
+
+T = TypeVar("T")
 
 
 class Note(models.Model):
@@ -31,3 +37,19 @@ def notes(alias: str = "default") -> list[str]:
 def add(text: str, alias: str = "default") -> None:
     """Write one."""
     Note.objects.using(alias).create(text=text)
+
+
+def transaction_of(body: Callable[[], T], name: str = "noted", **options: Any) -> Callable[[], T]:
+    """A transaction with that body."""
+    declared: Callable[[], T] = durably.transaction(name=name, **options)(body)
+    return declared
+
+
+def workflow_of(body: Callable[[], T], name: str = "noting", **options: Any) -> Callable[[], T]:
+    """A workflow of one transaction with that body."""
+    call = transaction_of(body, **options)
+
+    def run() -> T:
+        return call()
+
+    return durably.workflow(name=name)(run)

@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,10 +57,8 @@ class Program:
 
     def kill(self) -> None:
         """End it with all its children, whatever they do."""
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait(PATIENCE)
 
 
@@ -85,7 +83,7 @@ def ask(port: int, path: str, *, post: bool = False) -> tuple[int, Any]:
     """A request; status and decoded answer. OSError while nobody listens."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/{path}", data=b"" if post else None)
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310  the test's own server
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

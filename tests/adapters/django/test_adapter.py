@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import unittest
 from collections.abc import Callable, Iterator
@@ -24,10 +25,8 @@ from durably import (
     workflow,
 )
 from durably_django import DjangoAdapter
+from tests.adapters.django.notes import add, make_table, notes, transaction_of, workflow_of
 from tests.adapters.django.site import Site
-from tests.adapters.django.notes import add, make_table, notes
-
-Declare = Callable[..., Callable[[], Any]]
 
 
 @pytest.fixture
@@ -37,16 +36,6 @@ def app(site: Site, url: str) -> Iterator[Durably]:
     make_table()
     with Durably("site", system_database_url=url, adapters={"default": DjangoAdapter()}, lease_seconds=5) as engine:
         yield engine
-
-
-def flow(body: Callable[[], Any], **options: Any) -> Callable[[], Any]:
-    """A workflow of one transaction."""
-    call = durably.transaction(name="body", **options)(body)
-
-    def run() -> Any:
-        return call()
-
-    return workflow(name="flow")(run)
 
 
 # -- whose transaction is it -----------------------------------------------------------------------------------------
@@ -71,16 +60,16 @@ def test_the_block_of_a_testcase_is_not_the_callers(site: Site, url: str) -> Non
     site.add("default", url)
     make_table()
     seen: list[object] = []
-    written = durably.transaction(name="written")(lambda: add("in the test"))
-    serializable = durably.transaction(name="serializable", isolation_level="serializable", read_only=True)(notes)
+    written = transaction_of(lambda: add("in the test"), "written")
+    serializable = transaction_of(lambda: notes(), "serializable", isolation_level="serializable", read_only=True)
 
     class Case(TestCase):
         def test(self) -> None:
             seen.append(DjangoAdapter().ambient())
             with transaction.atomic():
                 seen.append(DjangoAdapter().ambient())
-            with self.assertRaises(IntegrityError):
-                written()
+            written()
+            with pytest.raises(IntegrityError):
                 written()
             # Isolation is the test's, and the savepoint of what failed was its own.
             seen.append(serializable())
@@ -104,9 +93,9 @@ def test_a_writer_on_sqlite_takes_the_lock_at_once_and_a_reader_none(app: Durabl
         sent.append(sql)
         return execute(sql, params, many, context)
 
-    reading = durably.transaction(name="reading", read_only=True)(notes)
+    reading = transaction_of(lambda: notes(), "reading", read_only=True)
     with connections["default"].execute_wrapper(note):
-        flow(lambda: add("one"))()
+        workflow_of(lambda: add("one"))()
         assert [sql for sql in sent if sql.startswith("BEGIN")] == ["BEGIN IMMEDIATE"]
         sent.clear()
         assert reading() == ["one"]
@@ -124,13 +113,13 @@ def test_an_isolation_level_holds_for_its_transaction_only(app: Durably) -> None
             cursor.execute("SHOW transaction_isolation")
             return str(cursor.fetchone()[0])
 
-    assert flow(level, isolation_level="repeatable read")() == "repeatable read"
+    assert workflow_of(level, isolation_level="repeatable read")() == "repeatable read"
     assert level() == "read committed"
 
 
 def test_the_connection_writes_again_after_a_read_only_transaction_that_failed(app: Durably) -> None:
     with pytest.raises(DatabaseError):
-        flow(lambda: add("refused"), read_only=True)()
+        workflow_of(lambda: add("refused"), read_only=True)()
     add("by the caller")
     assert notes() == ["by the caller"]
 
@@ -142,7 +131,7 @@ def test_a_connection_that_died_idle_is_replaced(app: Durably, url: str) -> None
         (pid,) = cursor.fetchone()
     with psycopg.connect(url, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s)", [pid])
-    assert flow(lambda: add("alive"))() is None
+    assert workflow_of(lambda: add("alive"))() is None
     assert notes() == ["alive"]
 
 
@@ -161,10 +150,10 @@ def test_callbacks_of_failed_tries_are_discarded_and_those_of_the_last_run_once(
             raise _serialization_failure()
 
     with durably.workflow_options(workflow_id="again"):
-        flow(body)()
+        workflow_of(body)()
     assert (tries, called) == ([1, 2, 3], [3])
     with durably.workflow_options(workflow_id="again"):
-        flow(body)()
+        workflow_of(body)()
     assert called == [3]
 
 
@@ -177,7 +166,7 @@ def _serialization_failure() -> Exception:
 @pytest.mark.parametrize("inside", [True, False], ids=["in a workflow", "by itself"])
 def test_a_callback_may_start_a_workflow_and_call_a_transaction(app: Durably, inside: bool) -> None:
     child = workflow(name="child")(lambda: "child")
-    other = durably.transaction(name="other")(lambda: add("other"))
+    other = transaction_of(lambda: add("other"), "other")
 
     def after() -> None:
         other()
@@ -188,7 +177,7 @@ def test_a_callback_may_start_a_workflow_and_call_a_transaction(app: Durably, in
         add("first")
         transaction.on_commit(after)
 
-    (flow(body) if inside else durably.transaction(name="alone")(body))()
+    (workflow_of(body) if inside else transaction_of(body, "alone"))()
     assert notes() == ["first", "other"]
     assert durably.get_result("child-1", timeout_seconds=20) == "child"
 
@@ -204,7 +193,7 @@ def test_an_error_of_a_callback_is_logged_and_the_transaction_stands(
         return "done"
 
     with caplog.at_level(logging.ERROR, "durably"):
-        assert flow(body)() == "done"
+        assert workflow_of(body)() == "done"
     (record,) = [one for one in caplog.records if one.name == "durably.transactions"]
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], DeclarationError)
@@ -216,10 +205,8 @@ def test_an_error_of_a_callback_is_logged_and_the_transaction_stands(
 
 def swallow() -> None:
     add("twice")
-    try:
+    with contextlib.suppress(IntegrityError):
         add("twice")
-    except IntegrityError:
-        pass
 
 
 def set_rollback() -> None:
@@ -229,16 +216,14 @@ def set_rollback() -> None:
 
 def commit() -> None:
     add("undone")
-    try:
+    with contextlib.suppress(Exception):
         transaction.commit()
-    except Exception:
-        pass
 
 
 @pytest.mark.parametrize("body", [swallow, set_rollback, commit])
 def test_no_success_is_recorded_where_only_a_rollback_is_left(app: Durably, body: Callable[[], None]) -> None:
     with pytest.raises(TransactionEndedError, match="atomic"):
-        flow(body)()
+        workflow_of(body)()
     assert notes() == []
     add("and then")
     assert notes() == ["and then"]
@@ -250,7 +235,7 @@ def test_what_fails_in_a_savepoint_leaves_the_rest(app: Durably) -> None:
         with pytest.raises(IntegrityError), transaction.atomic():
             add("twice")
 
-    flow(body)()
+    workflow_of(body)()
     assert notes() == ["twice"]
 
 
@@ -268,18 +253,18 @@ def test_an_asynchronous_transaction_is_refused_at_launch(site: Site, url: str) 
 
 
 def test_an_asynchronous_workflow_runs_transactions_on_a_thread(app: Durably) -> None:
-    call = durably.transaction(name="threaded")(lambda: add("from a thread"))
+    call = transaction_of(lambda: add("from a thread"), "threaded")
 
     @workflow(name="awaited")
     async def awaited() -> None:
         await aio.run_step(call)
 
-    asyncio.run(awaited())  # type: ignore[arg-type]
+    asyncio.run(awaited())
     assert notes() == ["from a thread"]
 
 
 def test_a_workflow_called_inside_the_callers_block_says_the_ways_out(app: Durably) -> None:
-    run = flow(lambda: add("no"))
+    run = workflow_of(lambda: add("no"))
     with transaction.atomic(), pytest.raises(AmbientTransactionError, match=r"on_commit.*non_atomic_requests"):
         run()
     assert notes() == []
@@ -287,7 +272,7 @@ def test_a_workflow_called_inside_the_callers_block_says_the_ways_out(app: Durab
 
 @pytest.mark.parametrize("commits", [True, False])
 def test_a_start_inside_the_callers_block_exists_exactly_if_it_commits(app: Durably, commits: bool) -> None:
-    run = flow(lambda: add("by the workflow"))
+    run = workflow_of(lambda: add("by the workflow"))
     try:
         with transaction.atomic(), durably.workflow_options(workflow_id="joined"):
             add("by the caller")
@@ -308,7 +293,7 @@ def test_a_transaction_called_inside_the_callers_block_is_a_savepoint_of_it(app:
         add("undone")
         raise KeyError("no")
 
-    good, bad = durably.transaction(name="good")(lambda: add("kept")), durably.transaction(name="bad")(failing)
+    good, bad = transaction_of(lambda: add("kept"), "good"), transaction_of(failing, "bad")
     with transaction.atomic():
         good()
         with pytest.raises(KeyError):

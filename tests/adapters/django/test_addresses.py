@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from durably import ConfigurationError, Durably
 from durably_django import DjangoAdapter, from_url
@@ -46,7 +47,7 @@ def add(site: Site) -> Any:
 def test_what_libpq_needs_is_in_the_address(add: Any, changes: dict[str, Any], expected: str) -> None:
     add(**changes)
     assert address("default") == expected
-    psycopg.conninfo.conninfo_to_dict(expected)
+    conninfo_to_dict(expected)  # libpq can read it
 
 
 def test_an_address_leads_where_django_is_connected(site: Site, postgres_url: str) -> None:
@@ -107,8 +108,10 @@ def test_an_address_that_leads_to_default_gives_its_adapter(add: Any, url: str) 
     ],
 )
 def test_an_address_that_leads_elsewhere_is_refused_without_showing_passwords(add: Any, url: str) -> None:
-    add(HOST="localhost", USER="ann", PASSWORD="hidden")
-    with pytest.raises(ConfigurationError, match=r"another database than Django's connection 'default'.*'shop'") as caught:
+    add(HOST="localhost", USER="ann", PASSWORD="hidden")  # noqa: S106
+    with pytest.raises(
+        ConfigurationError, match=r"another database than Django's connection 'default'.*'shop'"
+    ) as caught:
         from_url(url)
     assert "hidden" not in str(caught.value)
 

@@ -15,7 +15,7 @@ from django.db import connections
 import durably
 from durably import Durably
 from durably_django import DjangoAdapter
-from tests.adapters.django.notes import Note, add, make_table
+from tests.adapters.django.notes import Note, add, make_table, workflow_of
 from tests.adapters.django.site import Site
 
 AT_ONCE = 6
@@ -143,7 +143,6 @@ def test_the_callers_thread_is_left_alone(launch: Callable[..., Durably], count:
     Note.objects.count()
     mine = connections["default"].connection
     run(["one"])
-    flow = durably.workflow(name="called")(lambda: None)
-    flow()
+    workflow_of(lambda: None)()
     assert connections["default"].connection is mine
     settles(count, 1)

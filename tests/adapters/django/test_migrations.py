@@ -20,7 +20,7 @@ from durably.config import resolve
 from durably.ledger import migrations as ledger
 from durably_django import DjangoAdapter
 from durably_django.process import executing, process
-from tests.adapters.django.notes import add, make_table, notes
+from tests.adapters.django.notes import add, make_table, notes, workflow_of
 from tests.adapters.django.site import Site
 
 DIALECTS: list[DialectName] = ["postgresql", "sqlite"]
@@ -35,7 +35,9 @@ def tables(alias: str = "default") -> set[str]:
         elif connection.vendor == "mysql":
             cursor.execute("SHOW TABLES LIKE 'durably\\_%'")
         else:
-            cursor.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'durably\\_%' ESCAPE '\\'")
+            cursor.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'durably\\_%' ESCAPE '\\'"
+            )
         found = {row[0].removeprefix("durably_") for row in cursor.fetchall()}
     # A role of PostgreSQL's that is called like the schema makes its own tables there, too.
     return {name for name in found if not name.startswith("django_")}
@@ -120,15 +122,14 @@ def test_a_transaction_apart_is_recorded_where_it_was_migrated_to(site: Site, ur
     site.migrate("default")
     site.migrate("reports")
     make_table("reports")
-    call = durably.transaction(name="report", adapter="reports")(lambda: add("reported", "reports"))
-    flow = durably.workflow(name="reporting")(lambda: call())
+    flow = workflow_of(lambda: add("reported", "reports"), adapter="reports")
     with executing():
         durably.start_workflow(flow).get_result(timeout_seconds=20)
     assert notes("reports") == ["reported"]
     with connections["reports"].cursor() as cursor:
         prefix = "durably." if connections["reports"].vendor == "postgresql" else "durably_"
         cursor.execute(f"SELECT function_name FROM {prefix}transaction_completion")
-        assert cursor.fetchall() == [("report",)]
+        assert cursor.fetchall() == [("noted",)]
 
 
 def test_an_alias_that_is_named_later_is_filled_in_by_the_next_migrate(site: Site, url: str, tmp_path: Path) -> None:
@@ -186,8 +187,7 @@ def test_flush_deletes_every_workflow_and_leaves_the_tables(site: Site, url: str
     site.set()
     site.migrate()
     make_table()
-    call = durably.transaction(name="noted")(lambda: add("noted"))
-    flow = durably.workflow(name="noting")(lambda: call())
+    flow = workflow_of(lambda: add("noted"))
     with executing(), durably.workflow_options(workflow_id="flushed"):
         durably.start_workflow(flow).get_result(timeout_seconds=20)
     assert durably.get_workflow_status("flushed").status == "SUCCESS"

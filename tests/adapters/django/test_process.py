@@ -20,7 +20,7 @@ from durably import ConfigurationError, NotExecutingError, NotLaunchedError, Sch
 from durably_django.engine import DjangoEngine
 from durably_django.process import executes_here, executing, process
 from tests.adapters.django import project
-from tests.adapters.django.notes import add, make_table, notes
+from tests.adapters.django.notes import add, make_table, notes, transaction_of, workflow_of
 from tests.adapters.django.page import run
 from tests.adapters.django.site import Site
 
@@ -50,8 +50,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[DjangoEngine]:
 
 
 def declared() -> Any:
-    call = durably.transaction(name="noted")(lambda: add("noted"))
-    return durably.workflow(name="noting")(lambda: call())
+    return workflow_of(lambda: add("noted"))
 
 
 # -- launching -----------------------------------------------------------------------------------------------------
@@ -79,7 +78,7 @@ def test_the_first_verb_launches_once_for_all_threads(ready: Site, launches: lis
 def test_a_launch_that_failed_is_tried_again_by_the_next_verb(site: Site, url: str) -> None:
     site.add("default", url)
     site.set()
-    with pytest.raises(SchemaBehindError, match="manage.py migrate"):
+    with pytest.raises(SchemaBehindError, match=r"manage\.py migrate"):
         durably.start_workflow(declared())
     site.migrate()
     assert durably.start_workflow(declared()).get_status().status == "ENQUEUED"
@@ -105,7 +104,7 @@ def test_the_first_verb_may_be_inside_the_callers_transaction(ready: Site, write
 
 
 def test_a_transaction_outside_workflows_launches_nothing(ready: Site, launches: list[DjangoEngine]) -> None:
-    durably.transaction(name="alone")(lambda: add("alone"))()
+    transaction_of(lambda: add("alone"), "alone")()
     assert notes() == ["alone"]
     assert launches == []
 
@@ -114,7 +113,7 @@ def test_a_database_in_memory_is_refused_when_launched_and_not_before(site: Site
     site.add("default", "sqlite:///unused", NAME=":memory:")
     site.set()
     make_table()
-    durably.transaction(name="alone")(lambda: add("alone"))()
+    transaction_of(lambda: add("alone"), "alone")()
     assert notes() == ["alone"]
     with pytest.raises(ConfigurationError, match=r"DATABASES\['default'\]\['TEST'\]"):
         durably.start_workflow(declared())
@@ -191,7 +190,7 @@ def test_a_testcase_is_told_what_to_use(ready: Site) -> None:
     block: Any = transaction.atomic()
     block._from_testcase = True
     with block:
-        with pytest.raises(NotLaunchedError, match="TransactionTestCase.*transactional_db"):
+        with pytest.raises(NotLaunchedError, match=r"TransactionTestCase.*transactional_db"):
             durably.start_workflow(declared())
         with pytest.raises(NotLaunchedError, match="TransactionTestCase"), executing():
             pass

@@ -17,9 +17,7 @@ from tests.adapters.django.serving import Program, ask, free_port, listening, ru
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def project(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Path]:
+def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The project, migrated."""
     folder = tmp_path_factory.mktemp("project")
     if request.param == "sqlite":
@@ -145,7 +143,7 @@ def test_the_projects_tests_pass_with_djangos_own_runner(project: Path) -> None:
     assert "OK" in printed
 
 
-UNITTESTS = '''
+UNITTESTS = """
 from django.test import TestCase, TransactionTestCase
 import durably
 from durably_django import executing
@@ -176,4 +174,4 @@ class RolledBack(TestCase):
         order = Order.objects.create(sku="widget")
         finish(order.pk, "paid")
         self.assertEqual(Order.objects.get().receipt, "paid")
-'''
+"""

@@ -16,7 +16,7 @@ import durably
 from durably import AmbientTransactionError, aio
 from durably_django import asgi_lifespan
 from durably_django.process import process
-from tests.adapters.django.notes import add, make_table, notes
+from tests.adapters.django.notes import add, make_table, notes, transaction_of, workflow_of
 from tests.adapters.django.site import Site
 
 urlpatterns: list[Any] = []
@@ -45,8 +45,7 @@ def noting(text: str) -> Callable[[], str]:
         add(text)
         return text
 
-    call = durably.transaction(name="noted")(body)
-    return durably.workflow(name="noting")(lambda: call())
+    return workflow_of(body)
 
 
 def test_a_sync_view_calls_a_workflow(serve: Any) -> None:
@@ -69,7 +68,7 @@ def test_a_sync_view_does_the_same_under_asgi(serve: Any) -> None:
 
 @pytest.mark.parametrize("asynchronous", [True, False], ids=["asgi", "wsgi"])
 def test_an_async_view_awaits_a_workflow_whose_transactions_run_on_threads(serve: Any, asynchronous: bool) -> None:
-    call = durably.transaction(name="noted")(lambda: add("awaited"))
+    call = transaction_of(lambda: add("awaited"))
 
     @durably.workflow(name="awaiting")
     async def flow() -> str:
@@ -182,7 +181,7 @@ def test_a_server_executes_for_its_lifespan_on_its_own_loop(site: Site, url: str
     site.set()
     site.migrate()
     make_table()
-    call = durably.transaction(name="noted")(lambda: add("in the lifespan"))
+    call = transaction_of(lambda: add("in the lifespan"))
     loops: list[object] = []
 
     @durably.workflow(name="background")
