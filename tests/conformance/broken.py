@@ -56,15 +56,16 @@ class LeaksConnections(Reference):
             super().ended(raw, plan)
 
 
-class LeavesTransactionsOpen(Reference):
-    """Does not end transactions that failed."""
-
-    def rollback(self, raw: Any) -> None:
-        pass
+class LeavesReadersOpen(Reference):
+    """Does not end transactions that only read."""
 
     def ended(self, raw: Any, plan: BeginPlan) -> None:
-        if not raw.in_transaction:
+        if not plan.query_only:
             super().ended(raw, plan)
+
+    def commit(self, raw: Any) -> None:
+        if not execute(raw, "PRAGMA query_only")[0][0]:
+            super().commit(raw)
 
 
 class RecordsElsewhere(Reference):
@@ -177,10 +178,10 @@ class TestLeaksConnections(AdapterConformance):
     subject: ClassVar[type[Subject]] = Broken
 
 
-class TestLeavesTransactionsOpen(AdapterConformance):
+class TestLeavesReadersOpen(AdapterConformance):
     class Broken(ReferenceSubject):
-        name = "leaves transactions open"
-        adapter = LeavesTransactionsOpen
+        name = "leaves readers open"
+        adapter = LeavesReadersOpen
 
     subject: ClassVar[type[Subject]] = Broken
 

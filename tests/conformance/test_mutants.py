@@ -30,7 +30,7 @@ MUTANTS: dict[str, list[str]] = {
         "test_connections_do_not_grow_in_number[postgresql]",
         *(["test_connections_do_not_grow_in_number[sqlite-apart]"] if sys.platform == "linux" else []),
     ],
-    "TestLeavesTransactionsOpen": ["test_no_connection_is_left_in_a_transaction[sqlite-apart]"],
+    "TestLeavesReadersOpen": ["test_no_connection_is_left_in_a_transaction[sqlite-apart]"],
     "TestRecordsElsewhere": ["test_writes_and_checkpoint_are_committed_together[postgresql]"],
     "TestStaysReadOnly": ["test_a_write_in_a_read_only_transaction_is_refused[sqlite-apart]"],
     "TestIgnoresReadOnly": [

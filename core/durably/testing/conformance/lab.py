@@ -97,7 +97,7 @@ class Lab:
 
     async def launch(self, **settings: Any) -> Durably:
         """Launch an engine on the adapter, by itself or beside others."""
-        given: dict[str, Any] = {"lease_seconds": 5.0, "transaction_retry_seconds": PATIENCE * 2, **settings}
+        given: dict[str, Any] = {"lease_seconds": 5.0, "transaction_retry_seconds": PATIENCE, **settings}
         engine = Durably(
             APPLICATION,
             adapters={"default": self.adapter},
