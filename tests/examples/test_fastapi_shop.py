@@ -11,7 +11,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from examples.fastapi_shop.api import create_app
 from examples.shop import payments
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,6 +39,9 @@ def test_the_demo_ends_well(system_url: str) -> None:
 
 
 async def answers(url: str) -> None:
+    # Here, and not above, so that what it declares is forgotten after the test.
+    from examples.fastapi_shop.api import create_app
+
     api = create_app(url)
     transport = httpx.ASGITransport(api)
     async with (
