@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+from tortoise import Tortoise
+from tortoise.connection import connections
 
 from durably.testing.postgres import PostgresServer
+from durably_tortoise.contexts import HAS_CONTEXTS
 
 DRIVERS = ["asyncpg", "psycopg", "aiosqlite", "asyncmy"]
 
@@ -20,6 +24,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks = metafunc.definition.iter_markers("parametrize")
     if not any("driver" in str(mark.args[0]).split(",") for mark in marks):
         metafunc.parametrize("driver", DRIVERS)
+
+
+@pytest.fixture(autouse=True)
+def no_connections() -> Iterator[None]:
+    """Before 1.0 Tortoise keeps the configuration of a connection for as long as the process."""
+    yield
+    if not HAS_CONTEXTS:
+        handler: Any = connections
+        handler._db_config = None
+        tortoise: Any = Tortoise
+        tortoise._inited = False
 
 
 @pytest.fixture(scope="session")
