@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from durably_django.conf import Executes
@@ -11,11 +11,8 @@ from durably_django.process import executing_on_loop
 
 log = logging.getLogger("durably.django")
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+#: ASGI 3: called with scope, receive and send. Frameworks type these three in ways of their own.
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def asgi_lifespan(app: Application, *, executes: Executes | None = None) -> Application:
@@ -28,7 +25,7 @@ def asgi_lifespan(app: Application, *, executes: Executes | None = None) -> Appl
     application around it is not passed on.
     """
 
-    async def with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+    async def with_lifespan(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send, executes)
         else:
@@ -37,7 +34,7 @@ def asgi_lifespan(app: Application, *, executes: Executes | None = None) -> Appl
     return with_lifespan
 
 
-async def _lifespan(receive: Receive, send: Send, executes: Executes | None) -> None:
+async def _lifespan(receive: Any, send: Any, executes: Executes | None) -> None:
     await receive()  # lifespan.startup
     begun = False
     try:

@@ -25,6 +25,7 @@ def configure() -> None:
     settings.configure(
         DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}},
         INSTALLED_APPS=["django.contrib.contenttypes", "durably_django"],
+        SECRET_KEY="of no use",  # noqa: S106
         USE_TZ=True,
     )
     django.setup()
