@@ -92,8 +92,13 @@ class Control(ABC):
 
     #: A query for the number of the connection that runs it.
     own_session: ClassVar[str] = ""
-    #: A query for the level of isolation that is in force in the transaction that runs it.
-    isolation_level: ClassVar[str] = ""
+
+    def isolation_level(self, token: str) -> str:
+        """A query for the level of isolation that is in force in the transaction that runs it.
+
+        It gives no row while the server's view is older than the query itself, which a new ``token`` tells it.
+        """
+        raise NotImplementedError(f"a file has no levels ({token})")
 
     def kill(self, session: int) -> str:
         """The statement that closes the connection of that number."""
@@ -106,7 +111,6 @@ class PostgresqlControl(Control):
     dialect = "postgresql"
     prefix = "durably."
     own_session = "SELECT pg_backend_pid()"
-    isolation_level = "SELECT current_setting('transaction_isolation')"
     tables = (
         "CREATE TABLE conformance_item"
         " (id serial PRIMARY KEY, n integer NOT NULL, note text, CONSTRAINT conformance_n UNIQUE (n))",
@@ -148,6 +152,9 @@ class PostgresqlControl(Control):
     def disconnect_others(self) -> None:
         self.execute("SELECT pg_terminate_backend(pid, 2000)" + self._OTHERS + self._NOT_DURABLYS)
 
+    def isolation_level(self, token: str) -> str:
+        return f"SELECT current_setting('transaction_isolation') /* {token} */"
+
     def kill(self, session: int) -> str:
         return f"SELECT pg_terminate_backend({session})"
 
@@ -157,10 +164,6 @@ class MysqlControl(Control):
 
     dialect = "mysql"
     own_session = "SELECT CONNECTION_ID()"
-    isolation_level = (
-        "SELECT lower(trx_isolation_level) FROM information_schema.innodb_trx"
-        " WHERE trx_mysql_thread_id = CONNECTION_ID()"
-    )
     tables = (
         "CREATE TABLE conformance_item (id integer PRIMARY KEY AUTO_INCREMENT, n integer NOT NULL,"
         " note longtext, UNIQUE KEY conformance_n (n)) ENGINE = InnoDB CHARACTER SET utf8mb4",
@@ -218,6 +221,14 @@ class MysqlControl(Control):
         for (session,) in self.execute("SELECT p.id" + self._OTHERS):
             with contextlib.suppress(pymysql.err.OperationalError):  # gone by itself meanwhile
                 self.execute(self.kill(session))
+
+    def isolation_level(self, token: str) -> str:
+        # The session's variable does not tell what SET TRANSACTION has asked for. InnoDB's view does; it is made anew
+        # when nobody has looked at it for a tenth of a second, and shows each transaction's statement of that moment.
+        return (
+            "SELECT lower(trx_isolation_level) FROM information_schema.innodb_trx"
+            f" WHERE trx_mysql_thread_id = CONNECTION_ID() AND locate('{token}', trx_query) > 0"
+        )
 
     def kill(self, session: int) -> str:
         return f"KILL {session}"

@@ -33,8 +33,8 @@ Call = Callable[[], Any]
 APPLICATION, WORKFLOW = "conformance", "conformance"
 #: How long a scenario waits for what should come in milliseconds (seconds).
 PATIENCE = 20.0
-#: How long a server may show a transaction that is over.
-LAG_SECONDS = 3.0
+#: How long a server may show a transaction that is over. InnoDB looks anew if nobody has asked for a tenth of a second.
+LAG_SECONDS, STALE_SECONDS = 3.0, 0.12
 #: How long a shutdown waits for what a scenario has left unfinished, as a failed one does.
 DRAIN_SECONDS = 2.0
 _CLOCK = SystemClock()
@@ -245,17 +245,19 @@ class Lab:
             return not left
 
         try:
-            await self.until(none, "every transaction is over", seconds=LAG_SECONDS)
+            await self.until(none, "every transaction is over", seconds=LAG_SECONDS, every=STALE_SECONDS)
         except AssertionError:
             raise AssertionError(f"transactions are left open: {left}") from None
 
-    async def until(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-        """Wait for something that another thread or task brings about."""
+    async def until(
+        self, condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE, every: float = 0.005
+    ) -> None:
+        """Wait for something that another thread or task brings about; looked at ``every`` so many seconds."""
         deadline = _CLOCK.monotonic() + seconds
         while not condition():
             if _CLOCK.monotonic() > deadline:
                 raise AssertionError(f"waited {seconds:g} s in vain until {what}")
-            await self.pause(0.005)
+            await self.pause(every)
 
     @staticmethod
     async def pause(seconds: float) -> None:
