@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from durably.testing.mariadb import MariaDBServer
 from durably.testing.postgres import PostgresServer
 from tests.crash import figures
 from tests.crash.configurations import Configuration
@@ -21,13 +22,21 @@ def builder(tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresS
     builder.close()
 
 
+@pytest.fixture(scope="session")
+def mariadb(builder: Builder, mariadb_server: MariaDBServer) -> Iterator[None]:
+    """MariaDB, left before its server ends: that is started after the builder, and so ends before it."""
+    builder.use(mariadb_server)
+    yield
+    builder.leave("mysql")
+
+
 @pytest.fixture(autouse=True)
-def servers(request: pytest.FixtureRequest, builder: Builder) -> None:
+def servers(request: pytest.FixtureRequest) -> None:
     """The server that only some configurations need: where MariaDB is missing, those are skipped, and say so."""
     params = request.node.callspec.params if hasattr(request.node, "callspec") else {}
     configuration = params.get("configuration")
     if isinstance(configuration, Configuration) and configuration.database == "mysql":
-        builder.use(request.getfixturevalue("mariadb_server"))
+        request.getfixturevalue("mariadb")
 
 
 @pytest.fixture(scope="session")

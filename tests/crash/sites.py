@@ -40,11 +40,17 @@ class Builder:
     def __init__(self, folder: Path, server: PostgresServer) -> None:
         self._folder = folder
         self._servers: dict[Database, PostgresServer | MariaDBServer] = {"postgresql": server}
-        self._databases: list[tuple[Database, str]] = []
+        self._databases: dict[Database, list[str]] = {}
 
     def use(self, server: MariaDBServer) -> None:
         """From now on there is MariaDB, too."""
         self._servers["mysql"] = server
+
+    def leave(self, kind: Database) -> None:
+        """Drop the databases that were made on a server, which may end after that."""
+        for name in self._databases.pop(kind, ()):
+            self._servers[kind].drop_database(name)
+        del self._servers[kind]
 
     def site(self, configuration: Configuration) -> Site:
         """Empty databases, the application's tables in them."""
@@ -60,11 +66,11 @@ class Builder:
     def _database(self, kind: Database, path: Path) -> str:
         if kind == "sqlite":
             return f"sqlite:///{path}"
-        self._databases.append((kind, f"durably_crash_{uuid4().hex[:12]}"))
-        return self._servers[kind].create_database(self._databases[-1][1])
+        name = f"durably_crash_{uuid4().hex[:12]}"
+        self._databases.setdefault(kind, []).append(name)
+        return self._servers[kind].create_database(name)
 
     def close(self) -> None:
-        """Drop the databases that were made on the servers."""
-        while self._databases:
-            kind, name = self._databases.pop()
-            self._servers[kind].drop_database(name)
+        """Leave all servers."""
+        for kind in tuple(self._servers):
+            self.leave(kind)
