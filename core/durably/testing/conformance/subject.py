@@ -39,6 +39,9 @@ class Subject(ABC):
 
     In a subject with ``asynchronous = True`` every method is a coroutine function, and ``savepoint`` and
     ``transaction`` give asynchronous context managers.
+
+    Up to 32 workflows use one subject at once, from threads or tasks of their own: a pool should give eight connections,
+    and have the others wait. Its file is also loaded by itself, in a process that is killed.
     """
 
     #: How the tables of results call it; unique.
@@ -56,7 +59,10 @@ class Subject(ABC):
 
     @abstractmethod
     def open(self) -> Any:
-        """Set the ORM up as an application does at its start; the adapter under test."""
+        """Set the ORM up as an application does at its start; the adapter under test, one half of it.
+
+        PostgreSQL's ``application_name`` must not be "durably", by which the suite tells Durably's own connections.
+        """
 
     @abstractmethod
     def close(self) -> Any:
