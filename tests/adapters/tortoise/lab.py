@@ -70,10 +70,12 @@ class Lab:
 
 
 @asynccontextmanager
-async def lab(driver: str, url: str, folder: Path, *, options: str = "", pool: int = 16) -> AsyncIterator[Lab]:
+async def lab(
+    driver: str, url: str, folder: Path, *, options: str = "", pool: int = 16, **init: Any
+) -> AsyncIterator[Lab]:
     """Tortoise initialised on an empty database, under a connection name of the driver's."""
     address = tortoise_url(url, postgresql=driver, connections=pool) + options
-    await initialise(driver, address)
+    await initialise(driver, address, **init)
     try:
         await Tortoise.generate_schemas()
         await Counter.create(id=1, n=0)
@@ -83,13 +85,14 @@ async def lab(driver: str, url: str, folder: Path, *, options: str = "", pool: i
         await Tortoise.close_connections()
 
 
-async def initialise(name: str, address: str) -> None:
+async def initialise(name: str, address: str, **init: Any) -> None:
     """What an application does at its start."""
     await Tortoise.init(
         config={
             "connections": {name: address},
             "apps": {"models": {"models": [MODELS], "default_connection": name}},
-        }
+        },
+        **init,
     )
 
 

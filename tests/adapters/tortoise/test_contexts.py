@@ -16,6 +16,7 @@ from durably import AmbientTransactionError, ConfigurationError, Durably
 from durably.adapter import BeginPlan
 from durably_tortoise import Tortoise as Exported
 from durably_tortoise import TortoiseAdapter, from_url
+from durably_tortoise.contexts import HAS_CONTEXTS
 from tests.adapters.tortoise.lab import Refused, adding, initialise, lab
 from tests.adapters.tortoise.subject import Counter, Item, tortoise_url
 
@@ -79,6 +80,29 @@ def test_a_workflow_in_the_background_has_the_models_in_its_transactions(driver:
                 handle = await durably.aio.start_workflow(flow)
                 assert await handle.get_result() == 1
             assert await one.items() == [1]
+
+    asyncio.run(main())
+
+
+@sqlite
+def test_a_step_in_the_background_has_the_models_by_tortoises_fallback(driver: str, url: str, tmp_path: Path) -> None:
+    init = {"_enable_global_fallback": True} if HAS_CONTEXTS else {}
+
+    async def main() -> None:
+        async with lab(driver, url, tmp_path, **init) as one:
+            add = durably.transaction(name="add")(adding(1))
+
+            @durably.step(name="count")
+            async def count() -> int:
+                return await Item.all().count()
+
+            @durably.workflow(name="flow")
+            async def flow() -> int:
+                return await count() + int(await add()) + await count()
+
+            async with one.launched():
+                handle = await durably.aio.start_workflow(flow)
+                assert await handle.get_result() == 2
 
     asyncio.run(main())
 

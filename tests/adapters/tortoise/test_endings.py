@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from contextlib import closing
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,37 @@ def test_a_management_error_of_the_functions_own_rolls_back(driver: str, url: st
             assert await one.items() == [2]
 
     asyncio.run(main())
+
+
+def test_after_an_error_the_connection_is_as_it_was(
+    driver: str, url: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Rolled back by the adapter, and not by a pool that finds it in a transaction, or drops it."""
+    session = {"aiosqlite": "SELECT 1 AS id", "asyncmy": "SELECT CONNECTION_ID() AS id"}
+    complaints: list[object] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+        async with lab(driver, url, tmp_path, pool=1) as one:
+            which = session.get(driver, "SELECT pg_backend_pid() AS id")
+            before = await one.client.execute_query_dict(which)
+            scope = one.adapter.begin(begin_plan(one.adapter.dialect, None, False))
+            with pytest.raises(Refused):
+                await _failing(scope)
+            if driver == "aiosqlite":
+                assert not one.client._connection.in_transaction
+            assert await one.client.execute_query_dict(which) == before
+            assert await one.items() == []
+
+    asyncio.run(main())
+    assert complaints == []
+    assert [record for record in caplog.records if record.levelname != "DEBUG"] == []
+
+
+async def _failing(scope: AbstractAsyncContextManager[object]) -> None:
+    async with scope:
+        await Item.create(n=1)
+        raise Refused
 
 
 @sqlite
