@@ -32,6 +32,11 @@ def _warnings(configuration: conf.Configuration) -> list[CheckMessage]:
             )
             message = f"DATABASES[{alias!r}] has ATOMIC_REQUESTS, inside which a view cannot call a workflow directly"
             found.append(Warning(message, hint=hint, id="durably.W002"))
+        connection = connections[alias]
+        if connection.vendor == "mysql" and connection.get_connection_params().get("charset") != "utf8mb4":
+            hint = f"set DATABASES[{alias!r}]['OPTIONS'] = {{'charset': 'utf8mb4'}}, Django's default from 5.2 on"
+            message = f"the connection {alias!r} cannot carry every character, and so not every workflow's values"
+            found.append(Warning(message, hint=hint, id="durably.W004"))
     named: list[tuple[Kind, str]] = [("completion", alias) for alias in configuration.apart()]
     if configuration.system_alias is not None:
         named.append(("system", configuration.system_alias))

@@ -99,6 +99,13 @@ def test_atomic_requests_are_warned_of_where_views_call_workflows(site: Site) ->
     assert "non_atomic_requests" in str(message.hint)
 
 
+@pytest.mark.parametrize(("charset", "ids"), [("utf8", ["durably.W004"]), ("utf8mb4", [])])
+def test_a_connection_that_cannot_carry_every_character_is_warned_of(site: Site, charset: str, ids: list[str]) -> None:
+    site.add("default", POSTGRES)
+    site.add("maria", "mysql://db/shop", options={"charset": charset})
+    assert [one.id for one in found({"name": "shop", "adapters": ["default", "maria"]})] == ids
+
+
 class NoGuests:
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         return False if app_label == "durably_django" else None
