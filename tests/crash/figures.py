@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tests.crash.oracle import Verdict
 
 #: Kills at each point in each configuration.
-KILLS = int(os.environ.get("DURABLY_CRASH_KILLS", "20"))
+KILLS = int(os.environ.get("DURABLY_CRASH_KILLS", "5"))
 #: To repeat a run: which passes are hit, and which random choices are made. Threads still race as they like.
 SEED = os.environ.get("DURABLY_CRASH_SEED") or secrets.token_hex(4)
 #: Rounds that go on side by side.
