@@ -40,8 +40,8 @@ class Subject(ABC):
     In a subject with ``asynchronous = True`` every method is a coroutine function, and ``savepoint`` and
     ``transaction`` give asynchronous context managers.
 
-    Up to 32 workflows use one subject at once, from threads or tasks of their own: a pool should give eight connections,
-    and have the others wait. Its file is also loaded by itself, in a process that is killed.
+    Up to 32 workflows use one subject at once, from threads or tasks of their own: a pool should give eight
+    connections, and have the others wait. Its file is also loaded by itself, in a process that is killed.
     """
 
     #: How the tables of results call it; unique.
