@@ -126,10 +126,10 @@ def test_a_web_process_executes_in_its_lifespan(project: Path) -> None:
 
 def changed(folder: Path, program: Program) -> None:
     """Have the reloader see a change, and wait until it has begun anew."""
-    starts = program.output().count("Starting development server")
+    starts = program.output().count("Quit the server with")
     views = folder / "shop" / "views.py"
     views.write_text(views.read_text() + "\n")
-    until(lambda: program.output().count("Starting development server") > starts, program.output)
+    until(lambda: program.output().count("Quit the server with") > starts, program.output)
 
 
 def test_the_projects_tests_pass(project: Path) -> None:
