@@ -31,7 +31,8 @@ class Dialect:
     has_migrations: str
     #: Whether this user may insert checkpoints, where the database has such rights.
     may_insert: str | None = None
-    #: Its one row is the same on two connections exactly if both are to the same database; None if there is no telling.
+    #: Its first row is the same on two connections exactly if both are to the same database; None if there is no
+    #: telling.
     identity: str | None = None
     #: What else ends a transaction inside its function, as the end of the error's message.
     also_ends: str = ""
@@ -76,7 +77,9 @@ SQLITE = Dialect(
     for_share_of_s="",
     in_json="SELECT value FROM json_each(?)",
     has_migrations="SELECT 1 FROM sqlite_master WHERE name = 'durably_migrations'",
-    identity="SELECT file FROM pragma_database_list WHERE name = 'main' AND file <> ''",
+    # Not a SELECT from pragma_database_list: it would begin the read of a deferred transaction, which can write no more
+    # once somebody else has written.
+    identity="PRAGMA database_list",
 )
 
 MYSQL = Dialect(
