@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,8 @@ import peewee
 from durably import ConfigurationError
 from durably.adapter import DialectName, ParamStyle
 from durably_peewee.guarded import guard
+
+log = logging.getLogger("durably.adapters")
 
 _DIALECTS: Mapping[Any, DialectName] = {
     peewee.PostgresqlDatabase: "postgresql",
@@ -30,10 +33,9 @@ class Target:
         self.address = address
         self._given = given
         self._checked: Any = None
-        if not isinstance(given, peewee.Proxy):
-            self._check(given)
-        elif given.obj is not None:
-            self.database()
+        if resolved(given) is not None:
+            self._checked = resolved(given)
+            self._check(self._checked)
 
     def __repr__(self) -> str:
         found = resolved(self._given)
@@ -74,7 +76,7 @@ class Target:
         return "qmark" if self.database().param == "?" else "format"
 
     def _check(self, found: Any) -> None:
-        dialect_of(found)
+        dialect = dialect_of(found)
         if _is_asynchronous(found) != self.asynchronous:
             this, other = ("Async", "") if self.asynchronous else ("", "Async")
             raise ConfigurationError(
@@ -90,6 +92,12 @@ class Target:
             raise ConfigurationError(
                 "a database with thread_safe=False has one connection and one transaction for all threads, and "
                 "workflows run on many; leave it out"
+            )
+        if dialect == "mysql" and found.connect_params.get("charset") in ("utf8", "utf8mb3"):
+            log.warning(
+                "the %s talks to its server in three-byte utf8, the default before Peewee 4.5: emoji and more would be "
+                "stored as question marks; give it charset='utf8mb4'",
+                type(found).__name__,
             )
 
 

@@ -137,7 +137,7 @@ def _async_module() -> Any:
 def _mysql_options(address: Address) -> dict[str, Any]:
     given = {"host": address.host, "port": address.port, "user": address.user, "password": address.password}
     parameters = {key: int(value) if value.isdigit() else value for key, value in address.parameters.items()}
-    return {**{key: value for key, value in given.items() if value}, **parameters}
+    return {"charset": "utf8mb4", **{key: value for key, value in given.items() if value}, **parameters}
 
 
 # -- to an address -------------------------------------------------------------------------------------------------

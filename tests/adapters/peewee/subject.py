@@ -6,7 +6,8 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from importlib import import_module
 from typing import Any, ClassVar
 
-from peewee import AutoField, Database, DatabaseProxy, IntegerField, Model, TextField
+import peewee
+from peewee import AutoField, DatabaseProxy, IntegerField, Model, TextField
 
 from durably.testing.conformance import Capabilities, Subject
 from durably_peewee import AsyncPeewee, Peewee
@@ -45,10 +46,10 @@ def _pooled(url: str, lock_seconds: float) -> Any:
         return database
     options |= {"host": address.host, "port": address.port, "user": address.user}
     if address.dialect == "mysql":
-        return pool.PooledMySQLDatabase(address.database, **options)
-    if hasattr(pool, "PooledPsycopg3Database") and not hasattr(Database, "dispose"):
-        return pool.PooledPsycopg3Database(address.database, **options)
-    return pool.PooledPostgresqlDatabase(address.database, prefer_psycopg3=True, **options)
+        return pool.PooledMySQLDatabase(address.database, charset="utf8mb4", **options)
+    if hasattr(peewee, "Psycopg3Adapter"):
+        return pool.PooledPostgresqlDatabase(address.database, prefer_psycopg3=True, **options)
+    return pool.PooledPsycopg3Database(address.database, **options)  # Peewee 3.17.1 to 3.19
 
 
 def _asynchronous(url: str, lock_seconds: float) -> Any:
@@ -58,9 +59,10 @@ def _asynchronous(url: str, lock_seconds: float) -> Any:
         database = pwasyncio.AsyncSqliteDatabase(address.database, pool_size=8, acquire_timeout=30)
         database.timeout = lock_seconds
         return database
-    options = {"host": address.host, "port": address.port, "user": address.user, "acquire_timeout": 30}
-    kind = pwasyncio.AsyncMySQLDatabase if address.dialect == "mysql" else pwasyncio.AsyncPostgresqlDatabase
-    return kind(address.database, pool_size=40, **options)
+    options: dict[str, Any] = {"host": address.host, "port": address.port, "user": address.user, "pool_size": 40}
+    if address.dialect == "mysql":
+        return pwasyncio.AsyncMySQLDatabase(address.database, acquire_timeout=30, charset="utf8mb4", **options)
+    return pwasyncio.AsyncPostgresqlDatabase(address.database, acquire_timeout=30, **options)
 
 
 class PeeweeSubject(Subject):

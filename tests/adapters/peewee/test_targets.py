@@ -80,6 +80,15 @@ def test_one_connection_for_all_threads_is_refused() -> None:
         Peewee(peewee.SqliteDatabase("shop.db", thread_safe=False))
 
 
+def test_three_byte_utf8_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    adapter = Peewee(peewee.MySQLDatabase("shop", charset="utf8"))
+    assert (adapter.dialect, adapter.paramstyle) == ("mysql", "format")
+    assert [record.getMessage().partition(";")[2] for record in caplog.records] == [" give it charset='utf8mb4'"]
+    caplog.clear()
+    Peewee(peewee.MySQLDatabase("shop", charset="utf8mb4"))
+    assert caplog.records == []
+
+
 def test_another_kind_of_database_is_refused() -> None:
     class Other(peewee.Database):
         pass
