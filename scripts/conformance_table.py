@@ -1,6 +1,7 @@
 """Writes docs/figures/conformance.json and docs/conformance.md: `python scripts/conformance_table.py RESULTS`.
 
-RESULTS is what `pytest --conformance-json RESULTS` has written, a verdict for each scenario. `make conformance` does both.
+RESULTS is what `pytest --conformance-json RESULTS` has written: a verdict for each scenario. `make conformance` does
+both.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ def page(figures: list[dict[str, Any]]) -> str:
     lines = [
         "# Conformance",
         "",
-        "What every adapter keeps, as tests that are the same for all: `durably.testing.conformance`, the suite that the author",
-        "of [an adapter for another ORM](writing-an-adapter.md) runs, too. That page's own adapter is among these.",
+        "What every adapter keeps, as tests that are the same for all: `durably.testing.conformance`, the suite that the",
+        "author of [an adapter for another ORM](writing-an-adapter.md) runs, too. That page's adapter is among these.",
         "Written by `make conformance` from [figures/conformance.json](figures/conformance.json).",
         "",
         "| adapter | database | system database | passed | failed | declared unsupported |",

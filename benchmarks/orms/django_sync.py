@@ -18,9 +18,9 @@ if not settings.configured:
     )
     django.setup()
 
-from django.db import connection, models, transaction  # noqa: E402
+from django.db import connection, models, transaction
 
-from durably_django import DjangoAdapter  # noqa: E402
+from durably_django import DjangoAdapter
 
 
 class Item(models.Model):
