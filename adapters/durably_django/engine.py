@@ -8,8 +8,9 @@ from collections.abc import Callable
 from django.db import connections
 from typing_extensions import Self
 
-from durably import ConfigurationError, Durably, SchemaBehindError
+from durably import ConfigurationError, DatabaseUnavailableError, Durably, DurablyError, SchemaBehindError
 from durably_django.adapter import DjangoAdapter
+from durably_django.addresses import dialect
 from durably_django.conf import Configuration, Executes
 
 #: Never opened: transactions outside workflows need no system database.
@@ -38,6 +39,20 @@ class DjangoEngine(Durably):
             _on_another_thread(super().launch)
         except SchemaBehindError as error:
             raise self._behind(error) from error
+        except DurablyError:
+            raise
+        except Exception as error:
+            if not self._callers_lock():
+                raise
+            raise DatabaseUnavailableError(
+                f"an engine that executes cannot be launched inside a transaction that writes to its own SQLite file "
+                f"({error}); have the process launch before: use a verb outside `atomic()` first, or asgi_lifespan"
+            ) from error
+
+    def _callers_lock(self) -> bool:
+        """Whether the caller may be the one who keeps the launch from writing."""
+        alias = self.configuration.system_alias
+        return alias is not None and dialect(alias) == "sqlite" and connections[alias].in_atomic_block
 
     async def __aenter__(self) -> Self:
         self._require_address()

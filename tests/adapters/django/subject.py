@@ -59,7 +59,8 @@ class DjangoSubject(Subject):
         return DjangoAdapter(ALIAS)
 
     def close(self) -> None:
-        project.remove_alias(ALIAS)
+        # The alias stays, for threads that end after this and close their connections then.
+        connections[ALIAS].close()
 
     def thread_ends(self) -> None:
         connections.close_all()

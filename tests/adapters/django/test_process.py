@@ -16,7 +16,14 @@ from django.db import connections, transaction
 from django.test import override_settings
 
 import durably
-from durably import ConfigurationError, NotExecutingError, NotLaunchedError, SchemaBehindError, aio
+from durably import (
+    ConfigurationError,
+    DatabaseUnavailableError,
+    NotExecutingError,
+    NotLaunchedError,
+    SchemaBehindError,
+    aio,
+)
 from durably_django.engine import DjangoEngine
 from durably_django.process import executes_here, executing, process
 from tests.adapters.django import project
@@ -101,6 +108,14 @@ def test_the_first_verb_may_be_inside_the_callers_transaction(ready: Site, write
             add("holds the lock of an SQLite file")
         handle = durably.start_workflow(declared())
     assert handle.get_status().status == "ENQUEUED"
+
+
+@pytest.mark.parametrize("url", ["sqlite"], indirect=True)
+def test_one_that_executes_cannot_be_launched_while_its_caller_has_the_file_locked(ready: Site) -> None:
+    with override_settings(DURABLY={"name": "site", "executes": "own"}), transaction.atomic():
+        add("holds the lock")
+        with pytest.raises(DatabaseUnavailableError, match=r"outside `atomic\(\)` first"):
+            durably.start_workflow(declared())
 
 
 def test_a_transaction_outside_workflows_launches_nothing(ready: Site, launches: list[DjangoEngine]) -> None:
