@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,9 +29,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(autouse=True)
 def no_connections() -> Iterator[None]:
-    """Before 1.0 Tortoise keeps the configuration of a connection for as long as the process."""
+    """Before 1.0 Tortoise keeps the configuration of a connection for as long as the process, and 1.0 its fallback."""
     yield
-    if not HAS_CONTEXTS:
+    if HAS_CONTEXTS:
+        contexts: Any = import_module("tortoise.context")
+        contexts._global_context = None
+    else:
         handler: Any = connections
         handler._db_config = None
         tortoise: Any = Tortoise

@@ -86,7 +86,7 @@ def test_a_workflow_in_the_background_has_the_models_in_its_transactions(driver:
 
 @sqlite
 def test_a_step_in_the_background_has_the_models_by_tortoises_fallback(driver: str, url: str, tmp_path: Path) -> None:
-    init = {"_enable_global_fallback": True} if HAS_CONTEXTS else {}
+    init: dict[str, Any] = {"_enable_global_fallback": True} if HAS_CONTEXTS else {}
 
     async def main() -> None:
         async with lab(driver, url, tmp_path, **init) as one:
@@ -142,6 +142,27 @@ def test_the_same_engine_serves_one_loop_after_another(driver: str, url: str, tm
 
     assert asyncio.run(main(1)) == [1]
     assert asyncio.run(main(2)) == [1, 2]
+
+
+@sqlite
+def test_the_background_follows_when_tortoise_is_set_up_anew(driver: str, url: str, tmp_path: Path) -> None:
+    """In other contexts, one after another; the first one's connections are closed."""
+    adapter = TortoiseAdapter(driver)
+    add = durably.transaction(name="add")(adding(1))
+
+    @durably.workflow(name="flow")
+    async def flow() -> int:
+        return int(await add())
+
+    async def main(folder: Path) -> list[int]:
+        folder.mkdir()
+        async with lab(driver, f"sqlite:///{folder}/app.db", folder) as one, one.launched(adapter):
+            handle = await durably.aio.start_workflow(flow)
+            await handle.get_result()
+            return await one.items()
+
+    assert asyncio.run(main(tmp_path / "first")) == [1]
+    assert asyncio.run(main(tmp_path / "second")) == [1]
 
 
 @pytest.mark.parametrize("driver", ["asyncpg", "aiosqlite"])
