@@ -67,6 +67,8 @@ class AsyncPeeweeAdapter:
     async def execute(self, handle: Any, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
         """Run one statement on the connection of this task's transaction."""
         try:
+            if self._target.paramstyle == "dollar":
+                return await _fetch(handle, sql, params)
             return transaction.rows_of(await handle.aexecute_sql(sql, tuple(params)))
         except Exception as error:
             explained = transaction.explained(error)
@@ -96,3 +98,18 @@ class AsyncPeeweeAdapter:
         """Close the pool, if the adapter made it."""
         if self._target.made:
             await self._target.database().close_pool()
+
+
+async def _fetch(database: Any, sql: str, params: Sequence[Parameter]) -> list[tuple[Any, ...]]:
+    """Run it through asyncpg's own ``fetch``, which keeps prepared statements; Peewee prepares one for each use."""
+    watch = current(database)
+    connection = await database.aconnect()
+    await connection._acquire_lock()
+    try:
+        return [tuple(record) for record in await connection.conn.fetch(sql, *params)]
+    except Exception as error:
+        if watch is not None:
+            watch.failed(error)
+        raise
+    finally:
+        connection._lock.release()

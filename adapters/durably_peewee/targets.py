@@ -72,8 +72,11 @@ class Target:
 
     @property
     def paramstyle(self) -> ParamStyle:
-        """How ``execute_sql`` wants its parameters."""
-        return "qmark" if self.database().param == "?" else "format"
+        """How statements take their parameters; asyncpg is given the core's own without a detour."""
+        database = self.database()
+        if self.asynchronous and dialect_of(database) == "postgresql":
+            return "dollar"
+        return "qmark" if database.param == "?" else "format"
 
     def _check(self, found: Any) -> None:
         dialect = dialect_of(found)
