@@ -48,6 +48,7 @@ class Ledger:
         self.where = where
         self._clock = clock
         self._closing = threading.Event()
+        self._is_closed = False
         self._given_up: Promise[None] = Promise()
         self._commit = GroupCommit(self._write)
         self._readers: ThreadPoolExecutor | None = None
@@ -100,6 +101,8 @@ class Ledger:
             readers, self._readers = self._readers, None
         if readers is not None:
             readers.shutdown(wait=True)
+        # What still runs and asks would connect anew, and nobody would close that.
+        self._is_closed = True
         self.backend.disconnect()
 
     # -- commands ------------------------------------------------------------------------------------------------
@@ -147,6 +150,8 @@ class Ledger:
     async def _patiently(self, call: Callable[[], T]) -> T:
         delays = _Delays(self.where)
         while True:
+            if self._is_closed:
+                raise NotLaunchedError("this engine is shut down; what still runs goes on with another executor")
             try:
                 return await Offload(call, self._offload)
             except Exception as error:

@@ -70,5 +70,9 @@ def remove_alias(alias: str) -> None:
 def _forget(alias: str) -> None:
     """Close this thread's connection of an alias."""
     if alias in connections.settings and hasattr(connections._connections, alias):  # type: ignore[attr-defined]
-        connections[alias].close()
+        connection = connections[alias]
+        raw = connection.connection
+        connection.close()
+        if raw is not None and connection.vendor == "sqlite":
+            raw.close()  # Django keeps the one that leads into memory
         del connections[alias]
