@@ -32,7 +32,7 @@ crash: $(READY)  ## the crash matrix with many kills (KILLS=200 per point)
 	@DURABLY_CRASH_KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash --timeout=14400 $(ARGS)
 
 conformance: $(READY)  ## the conformance suite on every adapter and database; writes docs/conformance.md
-	@$(BIN)/python -m pytest tests/adapters -k TestConformance --conformance-json $(VENV)/conformance.json $(ARGS)
+	@$(BIN)/python -m pytest tests/adapters -k test_conformance --conformance-json $(VENV)/conformance.json $(ARGS)
 	@$(BIN)/python scripts/conformance_table.py $(VENV)/conformance.json
 
 bench: $(READY_BENCH)  ## side by side with DBOS
