@@ -11,10 +11,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check unit crash bench bench-orm tox tox-orm clean lint format types pyright floors
+.PHONY: help demo test check unit crash conformance bench bench-orm tox tox-orm clean lint format types pyright floors
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## place 200 orders while the worker is killed three times (DB=sqlite|postgres)
 	@$(BIN)/python -m examples.shop.demo $(if $(DB),--db $(DB)) $(ARGS)
@@ -30,6 +30,10 @@ unit: $(READY)  ## the tests only (ARGS="-k name")
 crash: $(READY)  ## the crash matrix with many kills (KILLS=200 per point)
 	@echo "== crash matrix, $(KILLS) kills at each point"
 	@DURABLY_CRASH_KILLS=$(KILLS) $(BIN)/python -m pytest tests/crash --timeout=14400 $(ARGS)
+
+conformance: $(READY)  ## the conformance suite on every adapter and database; writes docs/conformance.md
+	@$(BIN)/python -m pytest tests/adapters -k test_conformance --conformance-json $(VENV)/conformance.json $(ARGS)
+	@$(BIN)/python scripts/conformance_table.py $(VENV)/conformance.json
 
 bench: $(READY_BENCH)  ## side by side with DBOS
 	@$(BIN)/python -m benchmarks.side_by_side $(ARGS)

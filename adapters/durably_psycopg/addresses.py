@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -12,16 +13,19 @@ from psycopg.pq import Conninfo
 
 from durably import ConfigurationError
 
+# Anything else is libpq's other form: host=localhost dbname=shop.
+_URL = re.compile(r"(\w+)(?:\+\w+)?://")
+
 
 def checked(address: str) -> str:
     """What libpq takes, of an address that may name SQLAlchemy's driver; ConfigurationError, without the password."""
-    scheme, separator, rest = address.partition("://")
-    if separator and scheme.partition("+")[0] not in ("postgresql", "postgres"):
+    url = _URL.match(address)
+    if url and url[1] not in ("postgresql", "postgres"):
         raise ConfigurationError(
-            f"psycopg works with PostgreSQL only, and the address begins with {scheme}://; one for psycopg begins with "
+            f"psycopg works with PostgreSQL only, and the address begins with {url[1]}://; one for psycopg begins with "
             "postgresql://, for example postgresql://user@localhost:5432/shop"
         )
-    conninfo = f"postgresql://{rest}" if separator else address
+    conninfo = f"postgresql://{address[url.end() :]}" if url else address
     try:
         parts = conninfo_to_dict(conninfo)
     except psycopg.ProgrammingError:

@@ -115,7 +115,7 @@ class AsyncPsycopg:
         except psycopg.Error as error:
             transaction.explain(handle, error)
             raise
-        return await cursor.fetchall() if cursor.rownumber is not None else []
+        return await cursor.fetchall() if transaction.has_rows(cursor) else []
 
     def url(self) -> str | None:
         """The address of the database, with its password; None if only the target's own function knows."""

@@ -41,8 +41,9 @@ class Source(NamedTuple):
 def sync_source(target: Target) -> Source:
     """For what ``Psycopg`` was given; ConfigurationError."""
     if isinstance(target, str):
-        kept = KeptConnections(checked(target))
-        return Source(kept.take, kept.give, url_of(checked(target), None), kept.close, tries=LIMIT + 1)
+        conninfo = checked(target)
+        kept = KeptConnections(conninfo)
+        return Source(kept.take, kept.give, url_of(conninfo, None), kept.close, tries=LIMIT + 1)
     _refuse(target, "Psycopg", asynchronous=False)
     if not _is_pool(target):
         made: Any = target
@@ -62,8 +63,9 @@ def sync_source(target: Target) -> Source:
 def async_source(target: AsyncTarget) -> Source:
     """For what ``AsyncPsycopg`` was given; ConfigurationError."""
     if isinstance(target, str):
-        kept = AsyncKeptConnections(checked(target))
-        return Source(kept.take, kept.give, url_of(checked(target), None), kept.close, tries=LIMIT + 1)
+        conninfo = checked(target)
+        kept = AsyncKeptConnections(conninfo)
+        return Source(kept.take, kept.give, url_of(conninfo, None), kept.close, tries=LIMIT + 1)
     _refuse(target, "AsyncPsycopg", asynchronous=True)
     if not _is_pool(target):
         made: Any = target

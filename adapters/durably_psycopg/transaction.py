@@ -61,6 +61,11 @@ def prepared(sql: str, params: Sequence[Parameter]) -> tuple[bytes, tuple[Parame
     return sql.encode(), tuple(params)
 
 
+def has_rows(cursor: Cursor[Any] | AsyncCursor[Any]) -> bool:
+    """Whether there is something to fetch. ``description`` makes objects, and ``rownumber`` is wrong in 3.1.0."""
+    return cursor.pgresult is not None and cursor.pgresult.nfields > 0
+
+
 def explain(connection: Any, error: psycopg.Error) -> None:
     """Raise TransactionEndedError if a statement of the core's failed for a statement of the function's before it."""
     watch = watch_of(connection)

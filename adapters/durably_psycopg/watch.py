@@ -39,12 +39,12 @@ class Watch:
 
     def statement(self, query: object = None) -> None:
         """Before every statement of the function's; WrongThreadError, NoTransactionError, TransactionEndedError."""
-        self._check("the connection")
         if self.over:
             raise NoTransactionError(
                 "a cursor was used after the transaction that it belongs to; take what you need out of it before the "
                 "transaction's function returns"
             )
+        self._check("the connection")
         if isinstance(query, str) and ends_transaction(query):
             raise self._refused(f"the statement {query.strip()[:40]!r}")
 

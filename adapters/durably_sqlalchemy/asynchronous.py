@@ -13,7 +13,7 @@ from durably_sqlalchemy import transaction
 from durably_sqlalchemy.registries import installed, joined
 from durably_sqlalchemy.sessions import transaction_class
 from durably_sqlalchemy.targets import Target
-from durably_sqlalchemy.urls import libpq_url
+from durably_sqlalchemy.urls import plain_url
 
 
 class AsyncSQLAlchemyAdapter:
@@ -63,7 +63,7 @@ class AsyncSQLAlchemyAdapter:
 
     def url(self) -> str | None:
         """The engine's address, without its driver."""
-        return libpq_url(self._target.engine.url)
+        return plain_url(self._target.engine.url)
 
     async def close(self) -> None:
         """Close the pool, if the adapter made it."""

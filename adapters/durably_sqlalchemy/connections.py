@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, TextClause
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import ExecutableDDLElement
 
 from durably_sqlalchemy.guard import Guard
 
@@ -21,7 +22,7 @@ class TransactionConnection(Connection):
         guard = self.durably_guard
         if guard is None:
             return super().execute(statement, *args, **kwargs)
-        guard.statement(statement.text if isinstance(statement, TextClause) else None)
+        guard.statement(self._text(statement))
         try:
             return super().execute(statement, *args, **kwargs)
         except DBAPIError as error:
@@ -33,7 +34,7 @@ class TransactionConnection(Connection):
         guard = self.durably_guard
         if guard is None:
             return super().scalar(statement, *args, **kwargs)
-        guard.statement(statement.text if isinstance(statement, TextClause) else None)
+        guard.statement(self._text(statement))
         try:
             return super().scalar(statement, *args, **kwargs)
         except DBAPIError as error:
@@ -52,6 +53,14 @@ class TransactionConnection(Connection):
             guard.failed(error, self.in_nested_transaction())
             raise
 
+    def _text(self, statement: Any) -> str | None:
+        """The SQL of a statement that may be one which ends the transaction."""
+        if isinstance(statement, TextClause):
+            return statement.text
+        if isinstance(statement, ExecutableDDLElement):
+            return str(statement.compile(dialect=self.dialect))
+        return None
+
     def commit(self) -> None:
         """TransactionEndedError in the transaction's function."""
         if self.durably_guard is not None:
@@ -63,6 +72,19 @@ class TransactionConnection(Connection):
         if self.durably_guard is not None:
             self.durably_guard.rolled_back()
         super().rollback()
+
+
+def run(connection: Connection, sql: str, params: tuple[Any, ...]) -> Any:
+    """One of the core's own statements: it may be one that the transaction's function may not run."""
+    guard = connection.durably_guard if isinstance(connection, TransactionConnection) else None
+    if guard is None:
+        return connection.exec_driver_sql(sql, params)
+    guard.statement()
+    try:
+        return Connection.exec_driver_sql(connection, sql, params)
+    except DBAPIError as error:
+        guard.failed(error, connection.in_nested_transaction())
+        raise
 
 
 def watched(connection: Connection, guard: Guard) -> None:

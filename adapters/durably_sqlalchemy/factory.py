@@ -46,9 +46,9 @@ def SQLAlchemy(target: Any, /) -> SQLAlchemyAdapter | AsyncSQLAlchemyAdapter:
 def from_url(url: str) -> Sequence[SQLAlchemyAdapter | AsyncSQLAlchemyAdapter]:
     """Both halves for an address, what ``app_db_client: sqlalchemy`` stands for.
 
-    SQLite through the standard library and aiosqlite; PostgreSQL through psycopg and asyncpg, or psycopg alone. The
-    asynchronous half is left out if none of its drivers is installed, the synchronous one if the address names an
-    asynchronous driver and the other is missing.
+    SQLite through the standard library and aiosqlite; PostgreSQL through psycopg and asyncpg, or psycopg alone; MySQL
+    and MariaDB through PyMySQL and asyncmy, or aiomysql. The asynchronous half is left out if none of its drivers is
+    installed, the synchronous one if the address names an asynchronous driver and the other is missing.
     """
     parsed = urls.parse(url)
     halves: list[SQLAlchemyAdapter | AsyncSQLAlchemyAdapter] = []
@@ -76,7 +76,7 @@ def _made(create: Any, url: URL) -> Any:
         raise urls.missing(urls.named_driver(url) or url.drivername, str(error.name)) from error
     except NoSuchModuleError as error:
         raise ConfigurationError(
-            f"SQLAlchemy knows no database or driver {url.drivername!r}; an address begins with postgresql:// or "
-            "sqlite:///, or names an installed driver as in postgresql+psycopg://",
+            f"SQLAlchemy knows no database or driver {url.drivername!r}; an address begins with postgresql://, "
+            "sqlite:/// or mysql://, or names an installed driver as in postgresql+psycopg://",
             driver=url.drivername,
         ) from error

@@ -11,19 +11,23 @@ from sqlalchemy import Transaction
 from sqlalchemy.exc import DBAPIError
 
 from durably import DurablyError, TransactionEndedError, WrongThreadError
-from durably.adapter import ends_transaction, transaction_owner
+from durably.adapter import DialectName, ends_transaction, transaction_owner
 
 # PostgreSQL's state for statements after one that failed.
 _ABORTED = "25P02"
+# MySQL's and MariaDB's errors that have rolled back the whole transaction, and what ending a savepoint says after them.
+_ROLLED_BACK = frozenset({1020, 1213})
+_NO_SAVEPOINT = 1305
 
 
 class Guard:
     """The watch on one transaction, from its BEGIN until Durably ends it."""
 
-    __slots__ = ("_check", "_failure", "_fault", "_transaction")
+    __slots__ = ("_check", "_dialect", "_failure", "_fault", "_transaction")
 
-    def __init__(self, transaction: Transaction) -> None:
+    def __init__(self, transaction: Transaction, *, mysql: bool = False) -> None:
         self._transaction = transaction
+        self._dialect: DialectName | None = "mysql" if mysql else None
         self._check = transaction_owner()
         # The first database error outside a savepoint; whoever caught it may have gone on.
         self._failure: BaseException | None = None
@@ -42,7 +46,7 @@ class Guard:
         """Before every statement: nothing runs once the transaction has ended, and no statement ends it."""
         self.use()
         self.verify()
-        if sql is not None and ends_transaction(sql):
+        if sql is not None and ends_transaction(sql, self._dialect):
             raise self.refuse(f"the statement {sql.strip()[:40]!r}")
 
     def verify(self) -> None:
@@ -72,18 +76,28 @@ class Guard:
             self._fault.__cause__ = self._failure
 
     def failed(self, error: DBAPIError, in_savepoint: bool) -> None:
-        """A statement failed. On PostgreSQL all that follow fail too, and it is the first one that tells why."""
+        """A statement failed. If others fail for that alone, it is the first one that tells why."""
         native: BaseException | None = error.orig
-        if native is None or in_savepoint:
+        if native is None:
             return
-        if self._failure is None:
-            self._failure = native
-        elif _sqlstate(native) == _ABORTED:
+        if self._dialect == "mysql" and _errno(native) in _ROLLED_BACK:
+            self._failure = native  # savepoints and all
+        elif in_savepoint and self._dialect != "mysql":
+            return
+        elif self._failure is None:
+            self._failure = None if in_savepoint else native
+        elif self._follows(native):
             # What failed first decides whether the transaction is run again.
             while native.__cause__ is not None:
                 native = native.__cause__
             if native is not self._failure:
                 native.__cause__ = self._failure
+
+    def _follows(self, native: BaseException) -> bool:
+        """Whether a statement failed only because one before it did."""
+        if self._dialect != "mysql":
+            return _sqlstate(native) == _ABORTED
+        return _errno(native) == _NO_SAVEPOINT and self._failure is not None and _errno(self._failure) in _ROLLED_BACK
 
 
 def aborted(error: DBAPIError) -> TransactionEndedError | None:
@@ -94,6 +108,10 @@ def aborted(error: DBAPIError) -> TransactionEndedError | None:
         "a statement of this transaction failed and its error was caught, so that PostgreSQL keeps nothing of it; "
         "let the error out, or put what may fail into `with session.begin_nested():`"
     )
+
+
+def _errno(error: BaseException) -> object:
+    return getattr(error, "errno", None) or next(iter(error.args), None)
 
 
 def _sqlstate(error: BaseException | None) -> object:

@@ -14,7 +14,7 @@ from durably_sqlalchemy import transaction
 from durably_sqlalchemy.registries import installed, joined
 from durably_sqlalchemy.sessions import transaction_class
 from durably_sqlalchemy.targets import Target
-from durably_sqlalchemy.urls import libpq_url
+from durably_sqlalchemy.urls import plain_url
 
 
 class SQLAlchemyAdapter:
@@ -62,7 +62,7 @@ class SQLAlchemyAdapter:
 
     def url(self) -> str | None:
         """The engine's address, without its driver."""
-        return libpq_url(self._target.engine.url)
+        return plain_url(self._target.engine.url)
 
     def close(self) -> None:
         """Close the pool, if the adapter made it."""

@@ -17,7 +17,21 @@ from durably.adapter import DialectName, ParamStyle
 E = TypeVar("E", Engine, AsyncEngine)
 S = TypeVar("S", Session, AsyncSession)
 
-_DIALECTS: Mapping[str, DialectName] = {"postgresql": "postgresql", "sqlite": "sqlite"}
+_DIALECTS: Mapping[str, DialectName] = {
+    "postgresql": "postgresql",
+    "sqlite": "sqlite",
+    "mysql": "mysql",
+    "mariadb": "mysql",
+}
+# What drivers take in statements that are not SQLAlchemy's; the others take %s.
+_PARAMSTYLES: Mapping[str, ParamStyle] = {
+    "pysqlite": "qmark",
+    "aiosqlite": "qmark",
+    "pysqlcipher": "qmark",
+    "asyncpg": "dollar",
+    "mariadbconnector": "qmark",
+    "pyodbc": "qmark",
+}
 # What a transaction's session takes from Durably and not from its maker. Its tables are all on one connection, which
 # owns the transaction, and the session passes on the end that Durably gives it, so that its listeners run after it.
 _OURS: Mapping[str, Any] = {
@@ -46,9 +60,7 @@ class Target(Generic[E, S]):
     @property
     def paramstyle(self) -> ParamStyle:
         """What the driver takes in statements that are not SQLAlchemy's."""
-        if self.dialect == "sqlite":
-            return "qmark"
-        return "dollar" if self.engine.dialect.driver == "asyncpg" else "format"
+        return _PARAMSTYLES.get(self.engine.dialect.driver, "format")
 
 
 def sync_target(
@@ -98,8 +110,8 @@ def _bound(kw: Mapping[str, Any]) -> object:
 def _supported(engine: E) -> E:
     if engine.dialect.name not in _DIALECTS:
         raise ConfigurationError(
-            f"transactions run on PostgreSQL and SQLite, and this engine is for {engine.dialect.name}; "
-            "give SQLAlchemy(...) an engine of one of those",
+            "transactions run on PostgreSQL, SQLite, MySQL and MariaDB, and this engine is for "
+            f"{engine.dialect.name}; give SQLAlchemy(...) an engine of one of those",
             dialect=engine.dialect.name,
         )
     return engine

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from durably import ConfigurationError
 from durably.adapter import BeginPlan, Parameter
-from durably_sqlalchemy.connections import unwatched, watched
+from durably_sqlalchemy.connections import run, unwatched, watched
 from durably_sqlalchemy.guard import Guard, aborted
 from durably_sqlalchemy.sessions import TransactionSession, connection_of, guard_of
 
@@ -24,7 +24,7 @@ from durably_sqlalchemy.sessions import TransactionSession, connection_of, guard
 def open_transaction(connection: Connection, plan: BeginPlan) -> None:
     """Begin on a connection that was just checked out."""
     sqlite = connection.dialect.name == "sqlite"
-    _leave_autocommit(connection, sqlite)
+    _leave_autocommit(connection)
     connection.begin()
     for sql in plan.before:
         connection.exec_driver_sql(sql)
@@ -34,10 +34,13 @@ def open_transaction(connection: Connection, plan: BeginPlan) -> None:
         connection.exec_driver_sql(sql)
 
 
-def _leave_autocommit(connection: Connection, sqlite: bool) -> None:
+def _leave_autocommit(connection: Connection) -> None:
     """Engines may be made with AUTOCOMMIT; the level goes back when the connection returns to its pool."""
     raw: Any = connection.connection.dbapi_connection
-    if not sqlite:
+    name = connection.dialect.name
+    if name in ("mysql", "mariadb"):
+        autocommit = _mysqls_autocommit(connection.connection.driver_connection)
+    elif name != "sqlite":
         autocommit = bool(getattr(raw, "autocommit", False))
     elif getattr(raw, "autocommit", None) is True:
         raise ConfigurationError(
@@ -49,6 +52,12 @@ def _leave_autocommit(connection: Connection, sqlite: bool) -> None:
         autocommit = raw.isolation_level is None and getattr(connection.dialect, "skip_autocommit_rollback", False)
     if autocommit:
         connection.execution_options(isolation_level=connection.default_isolation_level)
+
+
+def _mysqls_autocommit(driver: Any) -> bool:
+    """Known without asking the server. Most drivers have a method, and another ``autocommit`` to set it."""
+    get = getattr(driver, "get_autocommit", None)
+    return bool(get() if get is not None else driver.autocommit)
 
 
 def _begin_sqlite(connection: Connection, plan: BeginPlan) -> None:
@@ -67,7 +76,7 @@ def attach(session: Session) -> None:
     connection = connection_of(session)
     transaction = connection.get_transaction()
     if transaction is not None and isinstance(session, TransactionSession):
-        session.durably_guard = guard = Guard(transaction)
+        session.durably_guard = guard = Guard(transaction, mysql=connection.dialect.name in ("mysql", "mariadb"))
         watched(connection, guard)
 
 
@@ -92,7 +101,7 @@ def flush(session: Session) -> None:
 def execute(session: Session, sql: str, params: Sequence[Parameter]) -> list[tuple[Any, ...]]:
     """Run one of the core's statements, as it is, on the transaction's connection."""
     try:
-        result = connection_of(session).exec_driver_sql(sql, tuple(params))
+        result = run(connection_of(session), sql, tuple(params))
     except DBAPIError as error:
         ended = aborted(error)
         if ended is not None:

@@ -18,8 +18,22 @@ _PACKAGES: Mapping[str, tuple[str, str | None]] = {
     "psycopg": ("psycopg", "postgres"),
     "psycopg_async": ("psycopg", "postgres"),
     "asyncpg": ("asyncpg", "asyncpg"),
+    "pymysql": ("pymysql", "pymysql"),
+    "mysqldb": ("MySQLdb", None),
+    "asyncmy": ("asyncmy", "asyncmy"),
+    "aiomysql": ("aiomysql", "aiomysql"),
 }
-ASYNC_DRIVERS = frozenset({"aiosqlite", "asyncpg", "psycopg_async"})
+# What MySQL's drivers are called by their packages.
+_ALIASES: Mapping[str, str] = {"mysqlclient": "mysqldb"}
+_DISTRIBUTIONS: Mapping[str, str] = {"MySQLdb": "mysqlclient"}
+_SYNC_DRIVERS: Mapping[str, str] = {
+    "postgresql": "psycopg",
+    "sqlite": "pysqlite",
+    "mysql": "pymysql",
+    "mariadb": "pymysql",
+}
+_MYSQL = ("mysql", "mariadb")
+ASYNC_DRIVERS = frozenset({"aiosqlite", "asyncpg", "psycopg_async", "asyncmy", "aiomysql"})
 #: What asyncpg understands of an address's parameters; libpq's others are psycopg's alone.
 _ASYNCPG_PARAMETERS = frozenset({"host", "port", "ssl", "sslmode", "prepared_statement_cache_size"})
 #: Parameters that are SQLAlchemy's or asyncpg's own, and unknown to libpq.
@@ -35,7 +49,10 @@ def parse(url: str) -> URL:
             "application_database_url is no database address; use for example postgresql://user@localhost:5432/shop, "
             "or sqlite:///shop.db"
         ) from error
-    return parsed.set(drivername="postgresql") if parsed.drivername == "postgres" else parsed
+    backend, driver = parsed.get_backend_name(), named_driver(parsed)
+    if backend == "postgres" and driver is None:
+        return parsed.set(drivername="postgresql")
+    return _with_driver(parsed, _ALIASES.get(driver or "", driver)) if backend in _MYSQL else parsed
 
 
 def named_driver(url: URL) -> str | None:
@@ -48,7 +65,7 @@ def sync_url(url: URL) -> URL:
     named = named_driver(url)
     if named is not None and named not in ASYNC_DRIVERS:
         return url
-    return _with_driver(url, {"postgresql": "psycopg", "sqlite": "pysqlite"}.get(url.get_backend_name()))
+    return _with_driver(url, _SYNC_DRIVERS.get(url.get_backend_name()))
 
 
 def async_url(url: URL) -> URL | None:
@@ -56,13 +73,17 @@ def async_url(url: URL) -> URL | None:
     named = named_driver(url)
     if named in ASYNC_DRIVERS:
         return url
+    backend = "mysql" if url.get_backend_name() in _MYSQL else url.get_backend_name()
     candidates = {
         ("sqlite", None): ["aiosqlite"],
         ("sqlite", "pysqlite"): ["aiosqlite"],
         ("postgresql", None): ["asyncpg", "psycopg_async"],
         ("postgresql", "psycopg"): ["psycopg_async"],
         ("postgresql", "psycopg2"): ["asyncpg", "psycopg_async"],
-    }.get((url.get_backend_name(), named), [])
+        ("mysql", None): ["asyncmy", "aiomysql"],
+        ("mysql", "pymysql"): ["asyncmy", "aiomysql"],
+        ("mysql", "mysqldb"): ["asyncmy", "aiomysql"],
+    }.get((backend, named), [])
     for driver in candidates:
         if driver == "asyncpg" and not _ASYNCPG_PARAMETERS.issuperset(url.query):
             continue
@@ -79,7 +100,7 @@ def is_installed(driver: str) -> bool:
 def missing(driver: str, package: str) -> ConfigurationError:
     """The error for a driver whose package is not installed."""
     extra = _PACKAGES.get(driver, (driver, None))[1]
-    install = f"'durably[{extra}]'" if extra else package
+    install = f"'durably[{extra}]'" if extra else _DISTRIBUTIONS.get(package, package)
     return ConfigurationError(
         f"the package {package!r} of the database driver {driver!r} is not installed; run: pip install {install}",
         extra=extra,
@@ -99,8 +120,14 @@ def _with_driver(url: URL, driver: str | None) -> URL:
     return changed if driver == "asyncpg" else changed.difference_update_query(_NOT_LIBPQ)
 
 
-def libpq_url(url: URL) -> str | None:
-    """The address with its password, as libpq and the standard library read it; None if it leads nowhere by itself."""
+def plain_url(url: URL) -> str | None:
+    """The address with its password and without a driver, as libpq and the standard library read it.
+
+    None if it leads nowhere by itself.
+    """
+    if url.get_backend_name() in _MYSQL:
+        plain = url.set(drivername="mysql").render_as_string(hide_password=False)
+        return plain if url.host or url.database or url.query else None
     if url.get_backend_name() == "sqlite":
         named = url.database not in (None, "", ":memory:") and not str(url.database).startswith("file:")
         return URL.create("sqlite", database=url.database).render_as_string() if named else None

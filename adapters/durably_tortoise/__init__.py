@@ -23,6 +23,10 @@ ends. Everything that the function does through it commits together with its che
 function starts and waits for (``asyncio.gather``) take part in it. For a part that may fail use Tortoise's own
 ``async with in_transaction():``, which is a savepoint in there.
 
+Outside transactions, in steps and in the workflow's own code, Durably does nothing for Tortoise. A workflow in the
+background runs in a context of its own, where the models of Tortoise 1.x find their connections only after
+``Tortoise.init(..., _enable_global_fallback=True)``.
+
 ``Tortoise`` is the adapter's name in Durably's documentation, and the same class as ``TortoiseAdapter``.
 """
 

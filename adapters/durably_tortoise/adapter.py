@@ -154,19 +154,21 @@ class TortoiseAdapter:
         """The client, if it is of this event loop and goes where it should."""
         client = self._root(handler)
         here = asyncio.get_running_loop()
-        bound = self._known.get(client) or _loop_of(client)
-        if bound is not here:
-            if bound is not None and not bound.is_closed():
+        known = self._known.get(client)
+        if known is here:
+            return client
+        bound = known or _loop_of(client)
+        if bound is not None and bound is not here:
+            if not bound.is_closed():
                 raise ConfigurationError(
                     f"Tortoise's connection {self._connection!r} belongs to another event loop than the one that this "
                     "transaction runs on; call `await Tortoise.init(...)` and `async with app:` on the same loop "
                     "(a blocking `with app:` runs coroutines on a loop of its own)"
                 )
-            if bound is not None:
-                client = handler.get(self._connection)  # Tortoise itself replaces what belongs to a closed loop
-            if self._url is not None:
-                urls.check(self._url, client, driver_of(client).dialect)
-            self._known[client] = here
+            client = handler.get(self._connection)  # Tortoise itself replaces what belongs to a closed loop
+        if self._url is not None:
+            urls.check(self._url, client, driver_of(client).dialect)
+        self._known[client] = here
         return client
 
 

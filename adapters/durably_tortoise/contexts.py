@@ -36,7 +36,7 @@ class Contexts:
             return handler if handler._db_config is not None else None
         here = get_current_context()
         if _initialised(here):
-            if not _initialised(self._seen):
+            if not _in_use(self._seen):
                 self._seen = here
         elif _initialised(self._seen):
             here = self._seen
@@ -55,6 +55,11 @@ class Contexts:
             yield
         finally:
             _current_context.reset(token)
+
+
+def _in_use(context: TortoiseContext | None) -> bool:
+    """1.0 leaves the configuration in place when it closes connections, and forgets them only."""
+    return _initialised(context) and context is not None and bool(context.connections._get_storage())
 
 
 def _initialised(context: TortoiseContext | None) -> bool:

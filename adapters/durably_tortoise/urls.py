@@ -38,18 +38,21 @@ def dialect_of(url: str) -> DialectName:
 def check(url: str, client: BaseDBAsyncClient, dialect: DialectName) -> None:
     """ConfigurationError unless ``client`` goes to the database of ``url``."""
     found: Any = client
-    if dialect == dialect_of(url) == "sqlite":
-        path, wanted = str(found.filename), _files(url)
-        agree = path == ":memory:" or os.path.realpath(path) in wanted
-        names = wanted[0], os.path.realpath(path)
+    wanted = dialect_of(url)
+    goes_to = os.path.realpath(found.filename) if dialect == "sqlite" else _named(*_server_of(found, dialect))
+    if wanted != dialect:
+        agree, named = False, f"a database of {wanted}"
+    elif dialect == "sqlite":
+        files = _files(url)
+        agree, named = goes_to in files, files[0]
     else:
-        here, there = _server(url), (dialect, _host(found), _port(found.port, dialect), found.database)
-        agree = all(one is None or one == other for one, other in zip(here, there, strict=True))
-        names = _named(here), _named(there)
+        server = _server(url, wanted)
+        agree = all(one is None or one == other for one, other in zip(server, _server_of(found, dialect), strict=True))
+        named = _named(*server)
     if not agree:
         raise ConfigurationError(
-            f"the configured address names {names[0]}, and Tortoise's connection {client.connection_name!r} goes to "
-            f"{names[1]}; give Tortoise.init(...) and Durably(...) the same one"
+            f"the configured address names {named}, and Tortoise's connection {client.connection_name!r} goes to "
+            f"{goes_to}; give Tortoise.init(...) and Durably(...) the same one"
         )
 
 
@@ -59,34 +62,24 @@ def _files(url: str) -> list[str]:
     return [os.path.realpath(one) for one in (path.removeprefix("/"), path)]
 
 
-def _server(url: str) -> tuple[DialectName, str | None, int | None, str]:
-    """Dialect, host (None if the address does not say), port and database."""
+def _server(url: str, dialect: DialectName) -> tuple[str | None, int | None, str]:
+    """Host and port (None where the address does not say), and database."""
     parts = urlsplit(url)
-    dialect = dialect_of(url)
     host = parts.hostname or next(iter(parse_qs(parts.query).get("host", [])), None)
-    local = host is None or host.startswith("/")
-    return (
-        dialect,
-        None if host is None else _normal(unquote(host)),
-        None if local and parts.port is None else _port(parts.port, dialect),
-        unquote(parts.path.removeprefix("/")),
-    )
+    port = parts.port or (_PORTS[dialect] if parts.hostname else None)
+    return None if host is None else _host(unquote(host)), port, unquote(parts.path.removeprefix("/"))
 
 
-def _host(client: Any) -> str:
-    return _normal(client.host or "")
+def _server_of(client: Any, dialect: DialectName) -> tuple[str, int, str]:
+    return _host(client.host or ""), int(client.port or _PORTS[dialect]), str(client.database)
 
 
-def _normal(host: str) -> str:
-    host = host.lower()
-    return "localhost" if host in _HERE or host.startswith("/") else host
+def _host(name: str) -> str:
+    """One name for this machine, whether it is reached by network or by socket."""
+    name = name.lower()
+    return "localhost" if name in _HERE or name.startswith("/") else name
 
 
-def _port(port: int | None, dialect: DialectName) -> int:
-    return int(port or _PORTS[dialect])
-
-
-def _named(server: tuple[str, str | None, int | None, str]) -> str:
-    dialect, host, port, database = server
+def _named(host: str | None, port: int | None, database: str) -> str:
     at = f" at {host}{f':{port}' if port else ''}" if host else ""
-    return f"the {dialect} database {database!r}{at}"
+    return f"the database {database!r}{at}"

@@ -2,7 +2,13 @@
 
 An adapter supplies only what differs between ORMs: how to begin a transaction, and how to run a statement on
 the same connection. SQL text, retries, serialization and the classification of failures stay in the core.
-Both halves have the same shape; the asynchronous one is awaited.
+Both halves have the same shape; the asynchronous one is awaited. ``docs/writing-an-adapter.md`` writes one step by
+step, and runs it under the conformance suite (``durably.testing.conformance``), which every adapter must pass.
+
+A transaction comes as: ``ambient()``, which must be None; ``begin(plan)`` entered; ``execute``; the user's function;
+``flush``; ``execute`` of the checkpoint; ``begin``'s exit. An error that the driver raises may pass through wrapped, as
+long as the driver's own exception is its ``orig``, its cause or its first argument: by that the core knows what may be
+tried again. Do not retry in the adapter, and do not run the user's function in a task of its own.
 
 An adapter package registers a factory under the entry-point group ``durably.adapters``; the factory takes the
 application database's URL and returns its halves::
@@ -26,7 +32,9 @@ from durably.errors import DeclarationError, SessionKindError
 H = TypeVar("H")
 H_contra = TypeVar("H_contra", contravariant=True)
 
+#: The database; ``mysql`` is MariaDB too.
 DialectName = Literal["postgresql", "sqlite", "mysql"]
+#: What the driver below the ORM wants: ``?``; ``%s``, where a literal ``%`` is written ``%%``; or ``$1``, ``$2``….
 ParamStyle = Literal["qmark", "format", "dollar"]
 #: What a statement's parameters may be, on every driver.
 Parameter: TypeAlias = "str | int | None"
@@ -36,10 +44,13 @@ Parameter: TypeAlias = "str | int | None"
 class BeginPlan:
     """How to begin one transaction; computed once by the core from dialect, isolation level and read-only.
 
+    Run each statement as it is, in this order, on the one connection that the transaction will have.
+
     ``before``: statements to run on the connection before BEGIN (MySQL and MariaDB need this).
     ``begin``: the BEGIN statement to issue where the driver lets one choose (SQLite: ``BEGIN IMMEDIATE``).
     ``after``: the first statements inside the transaction (PostgreSQL's SET TRANSACTION).
-    ``query_only``: SQLite, read-only: set ``PRAGMA query_only`` on the raw connection, and reset it afterwards.
+    ``query_only``: SQLite, read-only: set ``PRAGMA query_only`` on the raw connection, and reset it afterwards, also
+    after an error, unless the connection is closed then: a pooled one would refuse the next transaction's writes.
     """
 
     before: tuple[str, ...] = ()
@@ -59,19 +70,31 @@ class Adapter(Protocol[H]):
 
     @property
     def paramstyle(self) -> ParamStyle:
-        """How the driver's statements mark their parameters."""
+        """How the driver's statements mark their parameters; asked for as the dialect is."""
         ...
 
     def ambient(self) -> H | None:
-        """A transaction that the caller has open already on this thread, if the ORM can tell."""
+        """A transaction that the caller has open already on this thread, if the ORM can tell; None if not.
+
+        A transaction of a workflow is refused in there. One that is called outside a workflow runs in it (see
+        ``Joins``). Inside the block of ``begin`` it gives that transaction, where the ORM knows it.
+        """
         ...
 
     def begin(self, plan: BeginPlan) -> AbstractContextManager[H]:
-        """Begin on a healthy connection; commit on a clean exit, roll back on any exception, hand it back."""
+        """Begin on a healthy connection; commit on a clean exit, roll back on any exception, hand it back.
+
+        On any BaseException, that is, and the same goes for a COMMIT that fails: nothing may stay open, neither in the
+        database nor as the ORM's current transaction. An error while rolling back must not hide the one before it.
+        Inside the block the user's queries through the ORM go to this transaction.
+        """
         ...
 
     def execute(self, handle: H, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement on the transaction's own connection; rows as tuples, [] if it returns none."""
+        """Run one statement on the transaction's own connection; all its rows as tuples, [] if it returns none.
+
+        The text is rendered already; pass it to the driver unchanged. ``handle`` may be ``ambient``'s.
+        """
         ...
 
 
@@ -86,19 +109,30 @@ class AsyncAdapter(Protocol[H]):
 
     @property
     def paramstyle(self) -> ParamStyle:
-        """How the driver's statements mark their parameters."""
+        """How the driver's statements mark their parameters; asked for as the dialect is."""
         ...
 
     def ambient(self) -> H | None:
-        """A transaction that the caller has open already in this task, if the ORM can tell."""
+        """A transaction that the caller has open already in this task, if the ORM can tell; None if not.
+
+        Asked without ``await``. One that is over and was merely inherited from the task's parent does not count.
+        """
         ...
 
     def begin(self, plan: BeginPlan) -> AbstractAsyncContextManager[H]:
-        """Begin on a healthy connection; commit on a clean exit, roll back on any exception, hand it back."""
+        """Begin on a healthy connection; commit on a clean exit, roll back on any exception, hand it back.
+
+        On any BaseException, that is, and the same goes for a COMMIT that fails: nothing may stay open, neither in the
+        database nor as the ORM's current transaction. An error while rolling back must not hide the one before it.
+        Inside the block the user's queries through the ORM go to this transaction.
+        """
         ...
 
     async def execute(self, handle: H, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
-        """Run one statement on the transaction's own connection; rows as tuples, [] if it returns none."""
+        """Run one statement on the transaction's own connection; all its rows as tuples, [] if it returns none.
+
+        The text is rendered already; pass it to the driver unchanged. ``handle`` may be ``ambient``'s.
+        """
         ...
 
 
@@ -107,7 +141,7 @@ class Flushes(Protocol[H_contra]):
     """Optional: an adapter of a unit of work writes what is pending before the checkpoint is recorded."""
 
     def flush(self, handle: H_contra) -> Any:
-        """Send pending writes (awaited on an asynchronous adapter)."""
+        """Send pending writes (awaited on an asynchronous adapter). What it raises is the user's function's error."""
         ...
 
 
@@ -182,6 +216,14 @@ def transaction_owner() -> Callable[[str], None]:
     return context.owner_check()
 
 
+def transaction_committed() -> None:
+    """For adapters whose ORM runs the user's callbacks right after the commit: to be called between the two.
+
+    What other transactions wait for is let go, so that such a callback may start a workflow or a transaction.
+    """
+    context.transaction_committed()
+
+
 def launch_lazily(provider: context.EngineProvider | None) -> None:
     """For integrations with a framework: a provider that has the engine of each process, launched at its first verb.
 
@@ -238,13 +280,24 @@ def handing(
     return cast("Callable[..., Any]", made)
 
 
+_COMMENTS = r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
 _ENDS = re.compile(
-    r"(?:\s|--[^\n]*\n|/\*.*?\*/)*"
-    r"(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!(?:\s+(?:WORK|TRANSACTION))?\s+TO\b))\b",
+    _COMMENTS + r"(?:COMMIT|END|ABORT|PREPARE\s+TRANSACTION|ROLLBACK(?!(?:\s+(?:WORK|TRANSACTION))?\s+TO\b))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_COMMITS_ON_MYSQL = re.compile(
+    _COMMENTS + r"(?:BEGIN|START\s+TRANSACTION|(?:CREATE|DROP)(?!\s+(?:OR\s+REPLACE\s+)?TEMPORARY\b)|ALTER|RENAME"
+    r"|TRUNCATE|GRANT|REVOKE|LOCK\s+TABLES?|UNLOCK\s+TABLES|ANALYZE\s+(?:\w+\s+)?TABLES?|OPTIMIZE|REPAIR"
+    r"|SET\s+(?:SESSION\s+|@@(?:SESSION\s*\.\s*)?)?AUTOCOMMIT)\b",
     re.IGNORECASE | re.DOTALL,
 )
 
 
-def ends_transaction(sql: str) -> bool:
-    """Whether a statement begins as one that ends a transaction; ``ROLLBACK TO`` a savepoint does not."""
+def ends_transaction(sql: str, dialect: DialectName | None = None) -> bool:
+    """Whether a statement begins as one that ends a transaction; ``ROLLBACK TO`` a savepoint does not.
+
+    On MySQL and MariaDB (``dialect="mysql"``) those are meant too that commit by themselves, such as CREATE TABLE.
+    """
+    if dialect == "mysql" and _COMMITS_ON_MYSQL.match(sql) is not None:
+        return True
     return _ENDS.match(sql) is not None

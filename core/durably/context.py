@@ -115,6 +115,7 @@ class OpenTransaction:
 _frame: ContextVar[Frame | None] = ContextVar("durably_frame", default=None)
 _transaction: ContextVar[OpenTransaction | None] = ContextVar("durably_transaction", default=None)
 _engine: ContextVar[CurrentEngine | None] = ContextVar("durably_engine", default=None)
+_committed: ContextVar[Callable[[], None] | None] = ContextVar("durably_committed", default=None)
 _ignored: ContextVar[bool] = ContextVar("durably_transactions_ignored", default=False)
 _options: ContextVar[OptionsBlock | None] = ContextVar("durably_options", default=None)
 
@@ -172,6 +173,18 @@ def transaction_opened(name: str, handle: Any, asynchronous: bool) -> Iterator[N
         yield
     finally:
         _transaction.reset(token)
+
+
+def commit_awaited(told: Callable[[], None]) -> _Put[Callable[[], None] | None]:
+    """Have ``told`` called if an adapter says that the transaction is committed, before its scope ends."""
+    return _Put(_committed, told)
+
+
+def transaction_committed() -> None:
+    """The transaction that an adapter has open here is committed, and code of the user's runs next."""
+    told = _committed.get()
+    if told is not None:
+        told()
 
 
 def transaction_is_open() -> bool:

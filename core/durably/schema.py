@@ -50,6 +50,11 @@ def completion_table(dialect: DialectName) -> tuple[str, ...]:
     return tuple(render(sql, DIALECTS[dialect], "qmark") for sql, _ in completion.create_table(dialect))
 
 
+def drop_completion_table(dialect: DialectName) -> tuple[str, ...]:
+    """The statement that drops that table."""
+    return (f"DROP TABLE IF EXISTS {DIALECTS[dialect].table}transaction_completion",)
+
+
 def tables(dialect: DialectName) -> list[str]:
     """The system database's tables, with the schema or prefix; last the one where steps are recorded."""
     if not steps(dialect):
@@ -74,7 +79,7 @@ class Tables:
     """
 
     def __init__(self, dialect: DialectName, paramstyle: ParamStyle, execute: Execute) -> None:
-        self.dialect = dialect
+        self.dialect: DialectName = dialect
         self._session = _Session(dialect, paramstyle, execute)
 
     def pending(self) -> list[Step]:
@@ -104,7 +109,8 @@ class Tables:
 
     def drop_completion_table(self) -> None:
         """Drop the table of completion rows. Transactions that ran but have no outcome yet may then run again."""
-        self._session.execute("DROP TABLE IF EXISTS {t}transaction_completion")
+        for sql in drop_completion_table(self.dialect):
+            self._session.execute(sql)
 
     def empty(self) -> None:
         """Delete every workflow, checkpoint, executor and completion row; for tests, and where all data is deleted."""

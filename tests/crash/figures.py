@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from tests.crash.oracle import Verdict
 
 #: Kills at each point in each configuration.
-KILLS = int(os.environ.get("DURABLY_CRASH_KILLS", "20"))
+KILLS = int(os.environ.get("DURABLY_CRASH_KILLS", "5"))
 #: To repeat a run: which passes are hit, and which random choices are made. Threads still race as they like.
 SEED = os.environ.get("DURABLY_CRASH_SEED") or secrets.token_hex(4)
 #: Rounds that go on side by side.
@@ -51,7 +51,7 @@ class Tally:
         """What is printed."""
         found = self.verdict
         return (
-            f"{self.what:<56} rounds {self.rounds:>5}  kills {self.kills:>5}  workflows {found.workflows:>6}  "
+            f"{self.what:<66} rounds {self.rounds:>5}  kills {self.kills:>5}  workflows {found.workflows:>6}  "
             f"lost {found.lost}  doubled {found.doubled}  stuck {found.stuck}  out of order {found.out_of_order}  "
             f"rerun {found.rerun}  diverged {found.diverged}  unbalanced {found.unbalanced}  95% {self.bound():>8}  "
             f"{self.seconds:6.1f} s  slowest round {self.slowest:5.2f} s"

@@ -35,8 +35,8 @@ def _checkpoint(protocol: Any, value: Any) -> Checkpoint:
     return recorded
 
 
-async def _commit_then_record(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    async with self.begun(False) as handle:
+async def _commit_then_record(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read_only: bool) -> Any:
+    async with self.begun(read_only) as handle:
         self.stage = transaction._Stage.BODY
         value = await self.body(handle, args, kwargs)
         await self.half.flush(handle)
@@ -48,9 +48,9 @@ async def _commit_then_record(self: Any, args: tuple[Any, ...], kwargs: dict[str
     return value
 
 
-async def _record_then_commit(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+async def _record_then_commit(self: Any, args: tuple[Any, ...], kwargs: dict[str, Any], read_only: bool) -> Any:
     await _record_alone(self, _checkpoint(self, "recorded before it was done"))
-    async with self.begun(False) as handle:
+    async with self.begun(read_only) as handle:
         self.stage = transaction._Stage.BODY
         value = await self.body(handle, args, kwargs)
         await self.half.flush(handle)
@@ -60,11 +60,11 @@ async def _record_then_commit(self: Any, args: tuple[Any, ...], kwargs: dict[str
 
 
 def _record_after_commit() -> None:
-    transaction._Protocol.attempt = _commit_then_record  # type: ignore[method-assign]
+    transaction._Protocol.attempt_inside = _commit_then_record  # type: ignore[method-assign]
 
 
 def _record_before_commit() -> None:
-    transaction._Protocol.attempt = _record_then_commit  # type: ignore[method-assign]
+    transaction._Protocol.attempt_inside = _record_then_commit  # type: ignore[method-assign]
 
 
 def _no_fence() -> None:

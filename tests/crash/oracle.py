@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from durably.testing import mariadb
 from tests.crash.journal import Entry
 
 ACCOUNTS = 4
@@ -22,9 +23,9 @@ FIRST_AMOUNT = 1_000_000
 STEPS, TRANSACTIONS = (1, 3), (2, 4)
 
 _TABLES = (
-    "CREATE TABLE effect (workflow_id text NOT NULL, step integer NOT NULL, attempt integer NOT NULL,"
+    "CREATE TABLE effect (workflow_id varchar(64) NOT NULL, step integer NOT NULL, attempt integer NOT NULL,"
     " pid integer NOT NULL, at bigint NOT NULL)",
-    "CREATE TABLE balance (account text NOT NULL PRIMARY KEY, amount bigint NOT NULL)",
+    "CREATE TABLE balance (account varchar(64) NOT NULL PRIMARY KEY, amount bigint NOT NULL)",
 )
 
 
@@ -33,16 +34,19 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self._raw: Any
-        self._postgresql = url.startswith("postgresql")
-        if self._postgresql:
+        self._kind = url.partition("://")[0]
+        if self._kind == "postgresql":
             self._raw = psycopg.connect(url, autocommit=True)
+        elif self._kind == "mysql":
+            self._raw = mariadb.connect(url)
         else:
             self._raw = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None, timeout=30)
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement; its rows."""
-        text = sql.replace("{t}", "durably." if self._postgresql else "durably_")
-        cursor = self._raw.execute(text.replace("?", "%s") if self._postgresql else text, params)
+        text = sql.replace("{t}", "durably." if self._kind == "postgresql" else "durably_")
+        cursor = self._raw.cursor()
+        cursor.execute(text if self._kind == "sqlite" else text.replace("?", "%s"), params)
         return list(cursor.fetchall()) if cursor.description is not None else []
 
     def close(self) -> None:
@@ -63,7 +67,7 @@ def opened(url: str) -> Iterator[Database]:
 def prepare(application_url: str) -> None:
     """Make the application's tables, with all units at the sources."""
     with opened(application_url) as database:
-        if not application_url.startswith("postgresql"):
+        if application_url.startswith("sqlite"):
             database.query("PRAGMA journal_mode = WAL")
         for statement in _TABLES:
             database.query(statement)

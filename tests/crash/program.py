@@ -13,54 +13,31 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from pathlib import Path
 from typing import Any
 from zlib import crc32
-
-from sqlalchemy import BigInteger, Engine, Integer, Text, create_engine
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 import durably
 from durably import Durably, crashpoints, step, transaction, workflow
 from durably.config import sqlite_path
 from durably.errors import WaitTimeoutError, WorkflowNotFoundError
 from durably.sql.gate import file_gate
-from durably_sqlalchemy import SQLAlchemy, async_session, session
-from tests.crash import journal, mutants
+from tests.crash import applications, journal, mutants
+from tests.crash.applications import Application, AsyncApplication, Effect
 from tests.crash.oracle import ACCOUNTS
 from tests.crash.spec import DONE, STUCK, Pass, Spec
 
 _spec: Spec
-
-
-class Base(DeclarativeBase):
-    """The application's own tables."""
-
-
-class Effect(Base):
-    """What a transaction did. The table has no key of any kind; the mapper wants to be told of one."""
-
-    __tablename__ = "effect"
-    workflow_id: Mapped[str] = mapped_column(Text, primary_key=True)
-    step: Mapped[int] = mapped_column(Integer, primary_key=True)
-    attempt: Mapped[int] = mapped_column(Integer, primary_key=True)
-    pid: Mapped[int] = mapped_column(Integer, primary_key=True)
-    at: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-
-
-class Balance(Base):
-    """One account."""
-
-    __tablename__ = "balance"
-    account: Mapped[str] = mapped_column(Text, primary_key=True)
-    amount: Mapped[int] = mapped_column(BigInteger)
+#: The ORM's part; of the two, the one that the process runs.
+_application: Application
+_async_application: AsyncApplication
 
 
 def _effect() -> Effect:
     return Effect(
-        workflow_id=durably.workflow_id(),
-        step=durably.step_id(),
+        workflow_id=durably.workflow_id() or "",
+        step=durably.step_id() or 0,
         attempt=durably.attempt(),
         pid=os.getpid(),
         at=time.time_ns(),
@@ -71,10 +48,6 @@ def _accounts() -> tuple[str, str]:
     """From where to where this workflow moves; always a source, then a sink, so that nobody waits in a circle."""
     place = crc32((durably.workflow_id() or "").encode()) % ACCOUNTS
     return f"source-{place}", f"sink-{place}"
-
-
-def _token(effect: Effect) -> str:
-    return f"{effect.pid}:{effect.at}"
 
 
 def _note() -> str:
@@ -117,11 +90,9 @@ def note() -> str:
 
 
 def _move() -> str:
-    effect, (source, sink) = _effect(), _accounts()
-    session().add(effect)
-    for account, change in ((source, -1), (sink, 1)):
-        session().get_one(Balance, account, with_for_update=True).amount += change
-    return _token(effect)
+    effect = _effect()
+    _application.move(effect, *_accounts())
+    return effect.token
 
 
 @transaction
@@ -153,12 +124,9 @@ async def note_async() -> str:
 
 
 async def _move_async() -> str:
-    effect, (source, sink) = _effect(), _accounts()
-    async_session().add(effect)
-    for account, change in ((source, -1), (sink, 1)):
-        balance = await async_session().get_one(Balance, account, with_for_update=True)
-        balance.amount += change
-    return _token(effect)
+    effect = _effect()
+    await _async_application.move(effect, *_accounts())
+    return effect.token
 
 
 @transaction(adapter="awaited")
@@ -189,9 +157,10 @@ def run(spec: Spec) -> int:
     _spec = spec
     mutants.apply(spec.mutant)
     crashpoints.arm(_hook())
+    orm = applications.module(spec.orm)
     if spec.asynchronous:
-        return asyncio.run(_run_async(create_async_engine(spec.application_url)))
-    return _run(create_engine(spec.application_url))
+        return asyncio.run(_run_async(orm.awaited(spec.application_url)))
+    return _run(orm.blocking(spec.application_url))
 
 
 def _hook() -> Callable[[str], None] | None:
@@ -213,11 +182,11 @@ def _hook() -> Callable[[str], None] | None:
     return hook
 
 
-def _engine(adapter: str, engine: Engine | AsyncEngine) -> Durably:
+def _engine(name: str, adapter: Any) -> Durably:
     return Durably(
         "crash",
         system_database_url=_spec.system_url,
-        adapters={adapter: SQLAlchemy(engine)},
+        adapters={name: adapter},
         executes="none" if _spec.role == "leave" else "all",
         lease_seconds=_spec.lease_seconds,
     )
@@ -231,8 +200,9 @@ def _told(workflow_id: str, value: list[str]) -> None:
     journal.write(_spec.log, "told", workflow_id, token=",".join(value))
 
 
-def _run(engine: Engine) -> int:
-    with _engine("default", engine):
+def _run(opened: AbstractContextManager[Application]) -> int:
+    global _application
+    with opened as _application, _engine("default", _application.adapter):
         if _spec.role != "recover":
             shares = [_spec.workflow_ids[place :: _spec.threads] for place in range(_spec.threads)]
             threads = [threading.Thread(target=_start, args=(share,), daemon=True) for share in shares]
@@ -270,16 +240,14 @@ def _wait_for_all() -> int:
     return DONE
 
 
-async def _run_async(engine: AsyncEngine) -> int:
-    try:
-        async with _engine("awaited", engine):
-            if _spec.role != "recover":
-                await asyncio.gather(*map(_start_async, _spec.workflow_ids))
-            if _spec.role == "leave":
-                return DONE
-            return await _wait_for_all_async()
-    finally:
-        await engine.dispose()
+async def _run_async(opened: AbstractAsyncContextManager[AsyncApplication]) -> int:
+    global _async_application
+    async with opened as _async_application, _engine("awaited", _async_application.adapter):
+        if _spec.role != "recover":
+            await asyncio.gather(*map(_start_async, _spec.workflow_ids))
+        if _spec.role == "leave":
+            return DONE
+        return await _wait_for_all_async()
 
 
 async def _start_async(workflow_id: str) -> None:

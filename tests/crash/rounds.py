@@ -10,9 +10,10 @@ from random import Random
 from uuid import uuid4
 
 from tests.crash import journal, oracle
+from tests.crash.configurations import Configuration
 from tests.crash.figures import SEED, Tally
 from tests.crash.oracle import Verdict
-from tests.crash.sites import Builder, Configuration, Site
+from tests.crash.sites import Builder, Site
 from tests.crash.spec import DONE, STUCK, Pass, Spec
 from tests.crash.zygote import Ended, Zygote
 
@@ -35,6 +36,8 @@ PASSES = {
     "outcome.before": WORKFLOWS,
     "outcome.after": WORKFLOWS,
 }
+#: Points that are about the adapter.
+COMMIT = ("transaction.commit.before", "transaction.commit.after")
 #: Points that only a process comes by that takes over what another one left.
 CLAIMS = ("claim.before", "claim.after")
 #: Points that a co-located transaction never comes by: its checkpoint is in the system database already.
@@ -42,8 +45,18 @@ ONLY_APART = ("echo.before", "echo.after")
 
 
 def points(configuration: Configuration) -> list[str]:
-    """The points at which this configuration can be killed."""
+    """The points that this configuration comes by."""
     return [point for point in (*PASSES, *CLAIMS) if not (configuration.colocated and point in ONLY_APART)]
+
+
+def asked(configuration: Configuration, kills: int) -> dict[str, int]:
+    """Those at which the matrix kills it, and how often."""
+    some, share = (*COMMIT, *ONLY_APART), configuration.share_of(kills)
+    return {
+        point: kills if point in COMMIT else share
+        for point in points(configuration)
+        if configuration.extent != "commit" or point in some
+    }
 
 
 class FaultDidNotFire(AssertionError):
@@ -51,19 +64,25 @@ class FaultDidNotFire(AssertionError):
 
 
 class Lane:
-    """A zygote or two, and databases that no other lane uses; rounds in one lane come one after another."""
+    """Zygotes, and databases that no other lane uses; rounds in one lane come one after another."""
 
     def __init__(self, builder: Builder) -> None:
-        self.zygote = Zygote()
         self.builder = builder
+        self._zygotes: dict[str, Zygote] = {}
         self._sites: dict[Configuration, Site] = {}
         self._peer: Zygote | None = None
 
+    def zygote(self, orm: str) -> Zygote:
+        """The zygote that has this ORM: one of its own for each, which the others' imports do not weigh down."""
+        if orm not in self._zygotes:
+            self._zygotes[orm] = Zygote(orm)
+        return self._zygotes[orm]
+
     @property
     def peer(self) -> Zygote:
-        """A second zygote, for rounds in which two processes run at once."""
+        """A second zygote, with SQLAlchemy, for rounds in which two processes run at once."""
         if self._peer is None:
-            self._peer = Zygote()
+            self._peer = Zygote("sqlalchemy")
         return self._peer
 
     def site(self, configuration: Configuration) -> Site:
@@ -74,7 +93,8 @@ class Lane:
 
     def close(self) -> None:
         """End the zygotes."""
-        self.zygote.close()
+        for zygote in self._zygotes.values():
+            zygote.close()
         if self._peer is not None:
             self._peer.close()
 
@@ -83,7 +103,7 @@ class Round:
     """The processes of one round, and who was killed."""
 
     def __init__(self, lane: Lane, site: Site, workflows: int = WORKFLOWS) -> None:
-        self.zygote = lane.zygote
+        self.zygote = lane.zygote(site.configuration.orm)
         self.site = site
         name = uuid4().hex[:8]
         self.workflow_ids = tuple(f"{name}-{place}" for place in range(workflows))

@@ -29,7 +29,7 @@ class Pass:
 
 @dataclass(frozen=True)
 class Spec:
-    """One process. Addresses are SQLAlchemy's for the application database, plain ones for the system database.
+    """One process. ``orm``: a module of ``applications``. ``asynchronous``: the half of it that awaits.
 
     ``kill`` and ``stop``: SIGKILL or SIGSTOP itself there. ``stop_in_step``: SIGSTOP itself in the first step's body of
     that workflow. ``hold_in_step``: stay in that body until the file ``release`` exists. ``mutant``: see ``mutants``.
@@ -40,6 +40,7 @@ class Spec:
     workflow_ids: tuple[str, ...]
     log: str
     role: Role = "work"
+    orm: str = "sqlalchemy"
     asynchronous: bool = False
     threads: int = 2
     lease_seconds: float = 10.0

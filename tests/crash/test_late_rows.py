@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from tests.crash import oracle
+from tests.crash.configurations import CONFIGURATIONS
 from tests.crash.rounds import Crew, Round
-from tests.crash.sites import CONFIGURATIONS
 
 
 def test_a_start_that_commits_after_its_executor_was_forgotten(crew: Crew) -> None:
@@ -19,7 +19,7 @@ def test_a_start_that_commits_after_its_executor_was_forgotten(crew: Crew) -> No
         # The server has the start's INSERT, and waits to learn whether this one stays; the client dies meanwhile.
         other.query("BEGIN")
         other.query("INSERT INTO {t}workflow_inputs VALUES (?, '', '')", round_.workflow_ids)
-        ended = lane.zygote.run(round_.spec.but(threads=1), kill_after=2.0)
+        ended = round_.zygote.run(round_.spec.but(threads=1), kill_after=2.0)
         assert ended.killed, round_.errors()
         round_.recover(round_.spec.but(role="recover"))  # proves the death, finds nothing, and forgets the executor
         other.query("ROLLBACK")

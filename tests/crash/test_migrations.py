@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
+from tests.crash.configurations import EVERYWHERE, Configuration
 from tests.crash.figures import Tally, report
 from tests.crash.oracle import Verdict
 from tests.crash.rounds import Crew, Round
-from tests.crash.sites import CONFIGURATIONS, Configuration
 from tests.crash.spec import DONE, Pass
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS[::3], ids=str)
+@pytest.mark.parametrize("configuration", EVERYWHERE[::3], ids=str)
 def test_a_migration_is_whole_or_not_there(crew: Crew, configuration: Configuration) -> None:
     lane, nth = crew.lanes[0], 0
     tally = Tally(f"{configuration}, migration.statement")
     while True:
         nth += 1
         round_ = Round(lane, lane.builder.site(configuration))
-        ended = lane.zygote.run(round_.spec.but(kill=Pass("migration.statement", nth)))
+        ended = round_.zygote.run(round_.spec.but(kill=Pass("migration.statement", nth)))
         round_.note(round_.spec, ended)
         if not ended.killed:
             assert ended.code == DONE, round_.errors()

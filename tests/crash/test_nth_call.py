@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,10 +17,12 @@ from durably.declared import declaration_of
 from durably.registry import registry
 from durably_sqlalchemy import SQLAlchemy
 from tests.crash import journal, oracle
+from tests.crash.applications import Application
+from tests.crash.applications.sqlalchemy import address, move
+from tests.crash.configurations import BLOCKING, Configuration
 from tests.crash.driver_faults import Faults, Mode, faulty_postgres, faulty_sqlite
-from tests.crash.sites import CONFIGURATIONS, Builder, Configuration, Site
+from tests.crash.sites import Builder, Site
 
-BLOCKING = [one for one in CONFIGURATIONS if not one.asynchronous]
 #: More calls than a run can make; if faults still fire here, a fault makes the run begin again without end.
 MANY = 200
 
@@ -49,8 +50,9 @@ def run_until_no_fault_fires(site: Site, engine: Engine, faults: Faults, mode: M
     """Run one workflow for each n, in one launch of the engine; how many faults fired."""
     log = site.folder / "calls.log"
     program._spec = site.spec((), log)
+    program._application = Application(SQLAlchemy(engine), move)
     ids = []
-    app = Durably("crash", system_database_url=site.system_url, adapters={"default": SQLAlchemy(engine)})
+    app = Durably("crash", system_database_url=site.system_url, adapters={"default": program._application.adapter})
     with app:
         for nth in range(1, MANY):
             ids.append(f"call-{nth}")
@@ -82,7 +84,7 @@ def test_calls_of_the_ledger(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     site = builder.site(configuration)
-    engine = create_engine(site.spec((), Path()).application_url)
+    engine = create_engine(address(site.application_url))
     connect = engine.dialect.loaded_dbapi.connect  # before the patch: the application's own calls do not fail here
     application = create_engine(engine.url, creator=lambda: connect(*_arguments(site)))
     if configuration.database == "sqlite":
@@ -99,7 +101,7 @@ def test_calls_of_the_application(
 ) -> None:
     site = builder.site(configuration)
     engine = create_engine(
-        site.spec((), Path()).application_url,
+        address(site.application_url),
         creator=lambda: (
             sqlite3.connect(*_arguments(site), check_same_thread=False, factory=faulty_sqlite(faults))
             if configuration.database == "sqlite"

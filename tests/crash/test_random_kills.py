@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
+from tests.crash.configurations import EVERYWHERE, Configuration
 from tests.crash.figures import KILLS, report
 from tests.crash.oracle import Verdict
 from tests.crash.rounds import Crew, Lane, Round
-from tests.crash.sites import CONFIGURATIONS, Configuration
 from tests.crash.spec import DONE
 
 #: Enough that a run is not mostly launch and shutdown.
@@ -23,7 +23,7 @@ def run_length(lane: Lane, configuration: Configuration) -> float:
     key = id(lane), configuration
     if key not in _lengths:
         round_ = Round(lane, lane.site(configuration), WORKFLOWS)
-        ended = lane.zygote.run(round_.spec)
+        ended = round_.zygote.run(round_.spec)
         assert ended.code == DONE, round_.errors()
         _lengths[key] = ended.seconds
     return _lengths[key]
@@ -35,7 +35,7 @@ def kill_sometime(lane: Lane, configuration: Configuration, random: Random) -> t
     while True:
         round_ = Round(lane, lane.site(configuration), WORKFLOWS)
         spec = round_.spec.but(threads=random.randint(2, 4))
-        ended = lane.zygote.run(spec, kill_after=random.uniform(0, length))
+        ended = round_.zygote.run(spec, kill_after=random.uniform(0, length))
         round_.note(spec, ended)
         if ended.killed:
             break
@@ -44,7 +44,7 @@ def kill_sometime(lane: Lane, configuration: Configuration, random: Random) -> t
     return 1, round_.verdict()
 
 
-@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=str)
+@pytest.mark.parametrize("configuration", EVERYWHERE, ids=str)
 def test_nothing_is_lost_or_doubled(crew: Crew, configuration: Configuration) -> None:
     what, count = f"{configuration}, at a random time", configuration.share_of(KILLS)
     tally = report(crew.run(what, count, lambda lane, random: kill_sometime(lane, configuration, random)))

@@ -8,10 +8,10 @@ from random import Random
 
 import pytest
 
+from tests.crash.configurations import BLOCKING, Configuration
 from tests.crash.figures import KILLS, report
 from tests.crash.oracle import Verdict
 from tests.crash.rounds import Crew, Lane
-from tests.crash.sites import CONFIGURATIONS, Configuration
 from tests.crash.zombies import ZombieRound
 
 #: A zombie takes seconds, which its lease needs to run out.
@@ -35,7 +35,7 @@ def before_its_commit(zombie: ZombieRound, random: Random) -> Verdict:
 
 
 @pytest.mark.parametrize("way", [after_the_end, before_the_first_step, during_the_step, before_its_commit])
-@pytest.mark.parametrize("configuration", [one for one in CONFIGURATIONS if not one.asynchronous], ids=str)
+@pytest.mark.parametrize("configuration", BLOCKING, ids=str)
 def test_a_zombie_changes_nothing(
     crew: Crew, configuration: Configuration, way: Callable[[ZombieRound, Random], Verdict]
 ) -> None:

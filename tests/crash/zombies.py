@@ -31,7 +31,7 @@ class ZombieRound:
 
     def close(self) -> None:
         """End what still runs or is stopped: locks outlast a stop."""
-        self.lane.zygote.abandon()
+        self.round.zygote.abandon()
         self.lane.peer.abandon()
 
     # -- the ways ------------------------------------------------------------------------------------------
@@ -65,7 +65,7 @@ class ZombieRound:
         self.peer_begins(hold_in_step=self.workflow_id, release=str(release))
         if not _until(lambda: len(self.bodies()) == 2, PATIENCE * 4):
             raise FaultDidNotFire(f"{self.round}: the peer did not come to the zombie's step\n{self.round.errors()}")
-        self.lane.zygote.resume()
+        self.round.zygote.resume()
         _until(lambda: self.recorded_by() is not None, PATIENCE / 5)
         release.touch()
         self.peer_ends()
@@ -85,7 +85,7 @@ class ZombieRound:
     # -- their parts ---------------------------------------------------------------------------------------------
 
     def stops(self, spec: Spec) -> None:
-        ended = self.lane.zygote.run(spec)
+        ended = self.round.zygote.run(spec)
         self.round.note(spec, ended)
         if not ended.stopped:
             raise FaultDidNotFire(f"{self.round}: the last one was to be stopped\n{self.round.errors()}")
@@ -101,11 +101,11 @@ class ZombieRound:
         return ended
 
     def wakes(self) -> None:
-        self.lane.zygote.resume()
+        self.round.zygote.resume()
         self.zombie_ends()
 
     def zombie_ends(self) -> None:
-        ended = self.lane.zygote.ended()
+        ended = self.round.zygote.ended()
         self.round.note(self.spec, ended)
         if ended.code != DONE:
             raise AssertionError(f"{self.round}: the zombie should have got its results\n{self.round.errors()}")

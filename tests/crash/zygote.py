@@ -1,4 +1,4 @@
-"""A process that has imported everything and opened nothing, and forks the processes of crash tests: some 10 ms each.
+"""A process that has imported an ORM and opened nothing, and forks the processes of crash tests: some 10 ms each.
 
 Starting Python and importing an ORM takes half a second, which would be most of what a kill costs. One zygote runs one
 process at a time; it reads requests, one line of JSON each, and answers with how the process ended or that it stopped.
@@ -21,17 +21,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, NamedTuple
 
-from sqlalchemy.orm import configure_mappers
 from typing_extensions import Self
 
 from durably.registry import registry
+from tests.crash import applications
 from tests.crash.spec import Spec
 
 REPOSITORY = Path(__file__).parents[2]
 PRELOADED = (
-    "aiosqlite",
     "asyncio.unix_events",
-    "asyncpg",
     "concurrent.futures.thread",
     "durably.aio",
     "durably.launched",
@@ -39,9 +37,6 @@ PRELOADED = (
     "durably.ledger.postgres",
     "durably.ledger.sqlite",
     "psycopg",
-    "sqlalchemy.dialects.postgresql.asyncpg",
-    "sqlalchemy.dialects.postgresql.psycopg",
-    "sqlalchemy.dialects.sqlite.aiosqlite",
     "tests.crash.program",
     "tests.crash.talk_program_async",
 )
@@ -64,11 +59,11 @@ class Ended(NamedTuple):
 
 
 class Zygote:
-    """The test's end of one zygote. Not for several threads at once."""
+    """The test's end of one zygote, which has one ORM. Not for several threads at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, orm: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.crash.zygote"],
+            [sys.executable, "-m", "tests.crash.zygote", orm],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -151,7 +146,7 @@ def _pipe(pipe: IO[str] | None) -> IO[str]:
 
 def main() -> None:
     """Serve requests until there are no more."""
-    preload()
+    preload(sys.argv[1])
     gc.collect()
     gc.freeze()  # so that children do not copy what they never change
     pid = 0
@@ -169,11 +164,10 @@ def main() -> None:
         print(json.dumps(ended), flush=True)
 
 
-def preload() -> None:
-    """Import what the program, the engine and SQLAlchemy import at their first use."""
-    for name in PRELOADED:
+def preload(orm: str) -> None:
+    """Import what the program, the engine and the ORM import at their first use."""
+    for name in (*PRELOADED, *applications.module(orm).PRELOADED):
         importlib.import_module(name)
-    configure_mappers()
     for declaration in registry.all():
         _ = declaration.types, declaration.receiver
 

@@ -4,8 +4,8 @@
 - `<!-- no-run: reason -->` before a block: it is only compiled.
 - `<!-- file: shop.py -->`: the block is written to that file instead.
 - `<!-- run: python shop.py -->` before a `console` or `text` block: the command is run, and each line of the
-  block must come in its output, in that order. Lines that begin with `$ ` are the prompt; `...` stands for
-  anything.
+  block must come in its output, in that order; the number of blanks between words does not matter. Lines that
+  begin with `$ ` are the prompt; `...` stands for anything.
 """
 
 from __future__ import annotations
@@ -81,11 +81,16 @@ def _run_command(block: Block, path: Path) -> None:
         raise AssertionError(f"{where} ended with {run.returncode}:\n{run.stdout}")
     output = iter(run.stdout.splitlines())
     for shown in block.text.splitlines():
-        expected = re.compile(re.escape(shown.strip()).replace(r"\.\.\.", ".*"))
+        expected = re.compile(re.escape(_squeezed(shown)).replace(r"\.\.\.", ".*"))
         if shown.strip() in ("", "...") or shown.startswith("$ "):
             continue
-        if not any(expected.fullmatch(line.strip()) for line in output):
+        if not any(expected.fullmatch(_squeezed(line)) for line in output):
             raise AssertionError(f"{where} does not print {shown!r} (in this place); it prints:\n{run.stdout}")
+
+
+def _squeezed(line: str) -> str:
+    """How wide the columns of a table are is nobody's promise."""
+    return " ".join(line.split())
 
 
 if __name__ == "__main__":

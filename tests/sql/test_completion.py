@@ -29,10 +29,10 @@ GUARD = Guard("a-token", 10_000)
 class Database:
     """An application database; ``connect`` gives a connection in autocommit, for the core's statements."""
 
-    def __init__(self, dialect: DialectName, connect: Callable[[], Any], paramstyle: ParamStyle) -> None:
-        self.dialect = dialect
+    def __init__(self, dialect: DialectName, paramstyle: ParamStyle, connect: Callable[[], Any]) -> None:
+        self.dialect: DialectName = dialect
+        self._paramstyle: ParamStyle = paramstyle
         self._connect = connect
-        self._paramstyle = paramstyle
 
     def connect(self) -> Connection:
         return Connection(self._connect(), self.dialect, self._paramstyle)
@@ -42,7 +42,9 @@ class Connection:
     """One connection of a driver's."""
 
     def __init__(self, raw: Any, dialect: DialectName, paramstyle: ParamStyle) -> None:
-        self.raw, self.dialect, self._paramstyle = raw, dialect, paramstyle
+        self.raw = raw
+        self.dialect: DialectName = dialect
+        self._paramstyle: ParamStyle = paramstyle
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         cursor = self.raw.cursor()
@@ -88,17 +90,17 @@ class Connection:
 def database(request: pytest.FixtureRequest) -> Database:
     if request.param == "postgresql":
         url: str = request.getfixturevalue("postgres_url")
-        made = Database("postgresql", lambda: psycopg.connect(url, autocommit=True), "format")
+        made = Database("postgresql", "format", lambda: psycopg.connect(url, autocommit=True))
     elif request.param == "mysql":
         url = request.getfixturevalue("mariadb_url")
-        made = Database("mysql", lambda: mariadb.connect(url), "format")
+        made = Database("mysql", "format", lambda: mariadb.connect(url))
     else:
         path = request.getfixturevalue("sqlite_path")
 
         def connect() -> sqlite3.Connection:
             return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
 
-        made = Database("sqlite", connect, "qmark")
+        made = Database("sqlite", "qmark", connect)
     with closing(made.connect()) as connection:
         assert connection.execute(*completion.has_table(made.dialect)) == []
         for _ in range(2):  # whoever comes second finds it there

@@ -15,14 +15,17 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from durably import context
 from durably.adapter import Closes, Flushes, HasOneHalf, Joins, Parameter, Releases
 from durably.declared import Declaration
-from durably.errors import ConfigurationError, DatabaseUnavailableError, NoAdapterError
-from durably.sql import completion, lost_updates
+from durably.errors import ConfigurationError, DatabaseUnavailableError, DurablyError, NoAdapterError
+from durably.execution.shape import check_methods, check_rows, dialect_of, says_no
+from durably.sql import completion
 from durably.sql.begin import begin_plan
-from durably.sql.dialect import DIALECTS, Dialect, render
+from durably.sql.dialect import Dialect, render
 from durably.sql.failures import is_transient
 from durably.sql.gate import Gate, file_gate
+from durably.sql.server import Server, look, read
 
 log = logging.getLogger("durably.adapters")
 
@@ -34,6 +37,7 @@ class Half:
 
     def __init__(self, name: str, adapter: Any, warned: set[str]) -> None:
         """``warned``: the adapters of this engine that a warning was given about; both halves share it."""
+        check_methods(name, adapter)
         self.name = name
         self.adapter = adapter
         self._warned = warned
@@ -42,6 +46,8 @@ class Half:
         self.joins = isinstance(adapter, Joins)
         self.asynchronous = inspect.iscoroutinefunction(adapter.execute)
         self.gate: Gate | None = None
+        #: What it was asked once; nothing where there is nothing to ask.
+        self.server = Server()
         self.colocated = False
         #: Whether a transaction of the caller's goes to the system database; None until one was met.
         self.is_system_database: bool | None = None
@@ -50,12 +56,16 @@ class Half:
     @functools.cached_property
     def dialect(self) -> Dialect:
         """Asked for at the first use: an ORM may know its database only once the application has set it up."""
-        return DIALECTS[self.adapter.dialect]
+        return dialect_of(self.name, self.adapter)
 
     def begin(self, isolation_level: str | None, read_only: bool) -> Any:
         """An asynchronous context manager around the adapter's transaction, whatever its half."""
         scope = self.adapter.begin(begin_plan(self.dialect.name, isolation_level, read_only))
         return scope if self.asynchronous else _Awaited(scope)
+
+    def turn(self, read_only: bool) -> Turn:
+        """What goes around a transaction: on SQLite, a writer's turn."""
+        return Turn(None if read_only else self.gate)
 
     async def execute(self, handle: Any, sql: str, params: Sequence[Parameter] = ()) -> list[tuple[Any, ...]]:
         """Run one of the core's statements on the transaction's connection."""
@@ -112,23 +122,24 @@ class Half:
         self.colocated = await self._sees(executor_id)
         if not self.colocated:
             await self._ensure_completion_table()
-        await self._look_at_isolation()
+        await self._look_at_server()
         self._prepared = True
         log.debug("adapter %r: %s", self.name, "co-located" if self.colocated else "apart")
 
-    async def _look_at_isolation(self) -> None:
-        """Warn, once for an adapter, if the database's default isolation loses updates where one may not expect it."""
-        query = lost_updates.look(self.dialect.name)
+    async def _look_at_server(self) -> None:
+        """Find out its limits; and warn, once for an adapter, if its default isolation loses updates."""
+        query = look(self.dialect.name)
         if query is None:
             return
         try:
             async with self.begin(None, True) as handle:
-                advice = lost_updates.advice(await self.execute(handle, *query))
+                self.server = read(await self.execute(handle, *query))
         except Exception as error:
             if is_transient(error, connecting=True):
                 raise
-            log.debug("adapter %r: its isolation level could not be found out: %s", self.name, error)
+            log.debug("adapter %r: its server's settings could not be found out: %s", self.name, error)
             return
+        advice = self.server.advice
         if advice is not None and self.name not in self._warned:
             self._warned.add(self.name)
             log.warning("adapter %r: %s", self.name, advice)
@@ -143,6 +154,7 @@ class Half:
         try:
             async with self.begin(None, True) as handle:
                 rows = await self.execute(handle, "SELECT 1 FROM {t}executors WHERE executor_id = ?", (executor_id,))
+                check_rows(self.name, rows)
                 if not rows or not self.dialect.may_insert:
                     return bool(rows)
                 may = await self.execute(handle, self.dialect.may_insert)
@@ -156,7 +168,7 @@ class Half:
         except Exception as error:
             # No such table, or no right to read it: apart. A lost connection says nothing, and guessing would have this
             # executor record where the others do not look.
-            if is_transient(error, connecting=True):
+            if isinstance(error, DurablyError) or not says_no(self.name, error):
                 raise
             return False
 
@@ -184,8 +196,43 @@ class Half:
 
     async def _has_completion_table(self) -> bool:
         async with self.begin(None, True) as handle:
-            sql, params = completion.has_table(self.dialect.name)
-            return bool(await self.execute(handle, sql, params))
+            rows = await self.execute(handle, *completion.has_table(self.dialect.name))
+            check_rows(self.name, rows)
+            return bool(rows)
+
+
+class Turn:
+    """This process's turn among the writers of an SQLite file: for the block, or until the adapter tells of the commit.
+
+    What the ORM calls after the commit is the user's code, and may want a turn of its own.
+    """
+
+    __slots__ = ("_gate", "_put", "committed")
+
+    def __init__(self, gate: Gate | None) -> None:
+        self._gate = gate
+        #: Whether the adapter has told of the commit. Most end with it, and don't.
+        self.committed = False
+
+    async def __aenter__(self) -> Turn:
+        if self._gate is not None:
+            await self._gate.acquire()
+        self._put = context.commit_awaited(self._told)
+        self._put.__enter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        self._put.__exit__(*error)
+        self._release()
+
+    def _told(self) -> None:
+        self.committed = True
+        self._release()
+
+    def _release(self) -> None:
+        gate, self._gate = self._gate, None
+        if gate is not None:
+            gate.release()
 
 
 class _Awaited:

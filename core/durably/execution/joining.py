@@ -39,11 +39,12 @@ class Open:
         """Whether it is a transaction of the system database itself. Asked with a read of its own on either side."""
         if self.half.is_system_database is None:
             identity = self.half.dialect.identity
-            ours, theirs = [], None
+            ours: list[tuple[Any, ...]] = []
+            theirs: list[tuple[Any, ...]] = []
             if identity is not None and self.half.dialect is ledger.backend.dialect:
                 ours = await self.half.execute(self.handle, identity)
                 theirs = await ledger.read(lambda session: session.execute(identity))
-            self.half.is_system_database = bool(ours) and ours == theirs
+            self.half.is_system_database = bool(ours) and ours[:1] == theirs[:1]
         return self.half.is_system_database
 
     async def start(self, command: StartWorkflow) -> Started:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 from typing import Any
 
@@ -37,19 +36,16 @@ async def run_outside(
     while True:
         failure: Exception | None = None
         begun = False
+        options = declaration.transaction
+        turn = half.turn(options.read_only)
         try:
-            options = declaration.transaction
-            async with contextlib.AsyncExitStack() as stack:
-                if half.gate is not None and not options.read_only:
-                    await half.gate.acquire()
-                    stack.callback(half.gate.release)
-                handle = await stack.enter_async_context(half.begin(options.isolation_level, options.read_only))
+            async with turn, half.begin(options.isolation_level, options.read_only) as handle:
                 begun = True
                 value = await _body(half, handle, declaration, args, kwargs)
                 await half.flush(handle)
             return value
         except Exception as error:
-            if was_cancelled(error) or not is_transient(error, connecting=not begun):
+            if turn.committed or was_cancelled(error) or not is_transient(error, connecting=not begun):
                 raise
             failure = error
         if clock.monotonic() + delay > deadline:

@@ -25,7 +25,12 @@ from durably import context
 from durably.context import Body
 from durably.crashpoints import reach
 from durably.declared import Declaration
-from durably.errors import AmbientTransactionError, TransactionEndedError, TransactionRetriesExceededError
+from durably.errors import (
+    AmbientTransactionError,
+    SerializationError,
+    TransactionEndedError,
+    TransactionRetriesExceededError,
+)
 from durably.execution.adapters import Half
 from durably.execution.run import Run
 from durably.execution.signals import HandedBack
@@ -134,22 +139,35 @@ class _Protocol:
     # -- one try -------------------------------------------------------------------------------------------------
 
     async def attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Steps 3 and 4: body and record in one transaction of the ORM's."""
+        """Steps 3 and 4: body and record in one transaction of the ORM's.
+
+        What the ORM calls after the commit (Django's ``on_commit``) is in the body too: a replay does not call it.
+        """
         options = self.declaration.transaction
-        async with self.begun(options.read_only) as handle:
+        inside = Body(
+            self.declaration.name, self.key.function_id, self.run_.step_key(self.key), self.tries, True, count(1)
+        )
+        with context.body(inside):
+            return await self.attempt_inside(args, kwargs, options.read_only)
+
+    async def attempt_inside(self, args: tuple[Any, ...], kwargs: dict[str, Any], read_only: bool) -> Any:
+        """The same, with the transaction as the current body."""
+        async with self.begun(read_only) as handle:
             guard = Guard(uuid4().hex, self.run_.services.lease_ms)
-            if not options.read_only:
+            if not read_only:
                 await self.half.execute(handle, *completion.guard_begin(self.half.dialect.name, guard))
             self.stage = _Stage.BODY
             value = await self.body(handle, args, kwargs)
             await self.half.flush(handle)
             checkpoint = self.run_.output_checkpoint(value, self.key, self.declaration.name, self.declaration.types)
-            if not options.read_only:
+            if not read_only:
+                if not self.takes(checkpoint):
+                    raise self.too_large("output")
                 await self.record(handle, checkpoint, guard)
             reach("transaction.commit.before")
             self.stage = _Stage.COMMIT
         reach("transaction.commit.after")
-        if options.read_only:
+        if read_only:
             await self.run_.record(self.key, checkpoint, self.started_at)
         else:
             self.echo(checkpoint)
@@ -158,20 +176,14 @@ class _Protocol:
     @contextlib.asynccontextmanager
     async def begun(self, read_only: bool) -> AsyncIterator[Any]:
         """The ORM's transaction; on SQLite in this process's turn among the writers of the file."""
-        gate = None if read_only else self.half.gate
-        if gate is not None:
-            await gate.acquire()
-        try:
-            async with self.half.begin(self.declaration.transaction.isolation_level, read_only) as handle:
-                yield handle
-        finally:
-            if gate is not None:
-                gate.release()
+        async with (
+            self.half.turn(read_only),
+            self.half.begin(self.declaration.transaction.isolation_level, read_only) as handle,
+        ):
+            yield handle
 
     async def body(self, handle: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        name = self.declaration.name
-        inside = Body(name, self.key.function_id, self.run_.step_key(self.key), self.tries, True, count(1))
-        with context.body(inside), context.transaction_opened(name, handle, self.half.asynchronous):
+        with context.transaction_opened(self.declaration.name, handle, self.half.asynchronous):
             reach("transaction.body.before")
             value = self.declaration.function(*args, **kwargs)
             # Awaited as it is: wrapped in a task it would lose the connection that some ORMs tie to the task.
@@ -185,7 +197,8 @@ class _Protocol:
             try:
                 await self.half.execute(handle, *released)
             except Exception as error:
-                if self.is_retryable(error):
+                # An adapter may know better what ended it.
+                if self.is_retryable(error) or isinstance(error, TransactionEndedError):
                     raise
                 raise self.ended() from error
         if self.half.colocated:
@@ -252,11 +265,20 @@ class _Protocol:
             # A hook after the commit may have raised, and a deferred constraint before it.
             found = await self.look_up()
             if found is not None:
+                log.error(
+                    "transaction %r of workflow %r has committed, and what the ORM called after that raised",
+                    self.declaration.name,
+                    self.run_.workflow_id,
+                    exc_info=error,
+                )
                 return self.adopt(found)
         checkpoint, raised = self.run_.error_checkpoint(error, self.key, self.declaration.name)
         if self.half.colocated or self.declaration.transaction.read_only:
             await self.run_.record(self.key, checkpoint, self.started_at)
         else:
+            if not self.takes(checkpoint):
+                too_large = self.too_large("error")
+                checkpoint, raised = self.run_.error_checkpoint(too_large, self.key, self.declaration.name)
             won = await self.complete_with_error(checkpoint)
             if won is not checkpoint:
                 return self.adopt(won)
@@ -297,7 +319,20 @@ class _Protocol:
         return TransactionEndedError(
             f"transaction {self.declaration.name!r} of workflow {self.run_.workflow_id!r} was committed or rolled back "
             "by its own function; Durably commits when the function returns, and rolls back when it raises. "
-            "For a part that may fail, use a savepoint",
+            "For a part that may fail, use a savepoint" + self.half.dialect.also_ends,
+            workflow_id=self.run_.workflow_id,
+            transaction=self.declaration.name,
+        )
+
+    def takes(self, checkpoint: Checkpoint) -> bool:
+        """Whether the database takes a checkpoint of that size."""
+        return self.half.server.takes(checkpoint.output or checkpoint.error or "")
+
+    def too_large(self, what: str) -> SerializationError:
+        return SerializationError(
+            f"the {what} of transaction {self.declaration.name!r} of workflow {self.run_.workflow_id!r} is larger than "
+            f"the {self.half.server.packet_bytes} bytes that the database takes in one statement "
+            "(max_allowed_packet); keep what is large in a table of your own, and return its key",
             workflow_id=self.run_.workflow_id,
             transaction=self.declaration.name,
         )

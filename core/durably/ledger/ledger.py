@@ -57,6 +57,7 @@ class Ledger:
         #: What has happened to workflows, here and, as far as the database tells, elsewhere.
         self.news = News()
         self._closing = threading.Event()
+        self._is_closed = False
         self._given_up: Promise[None] = Promise()
         self._commit = GroupCommit(self._write)
         self._readers: ThreadPoolExecutor | None = None
@@ -109,6 +110,8 @@ class Ledger:
             readers, self._readers = self._readers, None
         if readers is not None:
             readers.shutdown(wait=True)
+        # What still runs and asks would connect anew, and nobody would close that.
+        self._is_closed = True
         self.backend.disconnect()
 
     # -- commands ------------------------------------------------------------------------------------------------
@@ -182,6 +185,8 @@ class Ledger:
     async def _patiently(self, call: Callable[[], T]) -> T:
         delays = _Delays(self.where)
         while True:
+            if self._is_closed:
+                raise NotLaunchedError("this engine is shut down; what still runs goes on with another executor")
             try:
                 return await Offload(call, self._offload)
             except Exception as error:

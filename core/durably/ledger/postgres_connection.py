@@ -33,8 +33,8 @@ class PostgresSession:
         if self._observe is not None:
             self._observe(sql, 1)
         cursor = self._connection.execute(query(sql), params)
-        # ``description`` would tell as well, but makes an object of each column.
-        return cursor.fetchall() if cursor.rownumber is not None else []
+        # ``description`` would tell as well, but makes an object of each column; ``rownumber`` is wrong in 3.1.0.
+        return cursor.fetchall() if cursor.pgresult is not None and cursor.pgresult.nfields else []
 
 
 class Server(Protocol):

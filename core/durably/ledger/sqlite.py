@@ -9,7 +9,7 @@ import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 from weakref import WeakSet
 
@@ -26,6 +26,8 @@ from durably.sql.gate import Gate, file_gate
 T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
+#: How long a connection waits for a chance to turn a file to WAL, which is done once in the file's life.
+WAL_SECONDS = 0.2
 #: The first SQLite with RETURNING and MATERIALIZED.
 OLDEST = (3, 35, 0)
 
@@ -71,6 +73,17 @@ class SqliteConnection:
             return self.read(work)
         finally:
             self._backend.gate.release()
+
+    def try_to_write(self) -> None:
+        """Find out that the file can be written, without waiting for a writer who is there: it has found out.
+
+        It may be the caller, whose first start of a workflow launches the engine inside its own transaction.
+        """
+        with self._mutex:
+            raw = self._opened()
+            with _patience(raw, 0.0), _content_if_busy():
+                raw.execute("BEGIN IMMEDIATE")
+                raw.execute("COMMIT")
 
     def _in_transaction(self, work: Callable[[SqliteSession], T]) -> T:
         raw = self._opened()
@@ -167,7 +180,7 @@ class SqliteBackend:
             raise ConfigurationError(
                 f"this Python's SQLite is {sqlite3.sqlite_version}; Durably needs {'.'.join(map(str, OLDEST))} or newer"
             )
-        self._writer.change(lambda session: session.execute("SELECT 1"))
+        self._writer.try_to_write()
 
     def write(self, batch: Sequence[Command]) -> list[Answer]:
         return self._writer.change(lambda session: sqlite_batch.write(session, batch))
@@ -205,11 +218,32 @@ class SqliteBackend:
             connection.close()
 
 
+@contextlib.contextmanager
+def _patience(raw: sqlite3.Connection, seconds: float) -> Iterator[None]:
+    """Wait for locks this long, in the block."""
+    raw.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}")
+    try:
+        yield
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000:.0f}")
+
+
+@contextlib.contextmanager
+def _content_if_busy() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):  # Python 3.10 does not give the code
+            raise
+
+
 def connect(path: str) -> sqlite3.Connection:
     """A connection as the ledger wants it: autocommit off the driver's hands, WAL, fully synchronous."""
     raw = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     try:
-        raw.execute("PRAGMA journal_mode = WAL")
+        # A file in use by a writer stays as it is; one of the next connections will find it free.
+        with _patience(raw, WAL_SECONDS), _content_if_busy():
+            raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
         raw.create_function("durably_contains", 2, contains, deterministic=True)
     except BaseException:

@@ -40,8 +40,11 @@ class Dialect:
     has_attributes: str = "durably_contains(s.attributes, ?)"
     #: A statement that tells other processes its parameter when the transaction commits.
     notify: str | None = None
-    #: Its one row is the same on two connections exactly if both are to the same database; None if there is no telling.
+    #: Its first row is the same on two connections exactly if both are to the same database; None if there is no
+    #: telling.
     identity: str | None = None
+    #: What else ends a transaction inside its function, as the end of the error's message.
+    also_ends: str = ""
     #: Whether the database takes a schema of its own for Durably's tables.
     has_schema: bool = False
 
@@ -92,7 +95,9 @@ SQLITE = Dialect(
     in_json="SELECT value FROM json_each(?)",
     json="?",
     has_migrations="SELECT 1 FROM sqlite_master WHERE name = 'durably_migrations'",
-    identity="SELECT file FROM pragma_database_list WHERE name = 'main' AND file <> ''",
+    # Not a SELECT from pragma_database_list: it would begin the read of a deferred transaction, which can write no more
+    # once somebody else has written.
+    identity="PRAGMA database_list",
 )
 
 MYSQL = Dialect(
@@ -106,6 +111,8 @@ MYSQL = Dialect(
     in_json="SELECT j.v FROM JSON_TABLE(?, '$[*]' COLUMNS (v VARCHAR(255) PATH '$')) AS j",
     has_migrations="SELECT 1 FROM information_schema.tables WHERE table_name = 'durably_migrations'"
     " AND table_schema = DATABASE()",
+    also_ends=". On MySQL and MariaDB statements such as CREATE TABLE commit by themselves, and a deadlock whose error"
+    " is caught has rolled everything back",
 )
 
 DIALECTS: dict[DialectName, Dialect] = {one.name: one for one in (POSTGRESQL, SQLITE, MYSQL)}

@@ -115,6 +115,7 @@ def _source_function(error: BaseException) -> Any:
 _CLOSED = (  # on an established connection; the text may hold a FATAL, which then says why it was closed
     "connection is closed",
     "connection already closed",
+    "connection has been released back to the pool",  # asyncpg: by the pool itself, once it was lost
     "connection is lost",
     "connection not open",
     "connection reset",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, create_engine, make_url, select, text
+from sqlalchemy import Engine, String, create_engine, make_url, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 import durably
 from durably_sqlalchemy import SQLAlchemy, async_session, session
 
-ASYNC_DRIVERS = ("aiosqlite", "asyncpg", "psycopg_async")
+ASYNC_DRIVERS = ("aiosqlite", "asyncpg", "psycopg_async", "asyncmy", "aiomysql")
 
 
 class Base(DeclarativeBase):
@@ -38,7 +38,7 @@ class Unique(Base):
     """Where a second row of the same name is refused."""
 
     __tablename__ = "unique_name"
-    name: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(50), primary_key=True)
 
 
 class Interrupted(BaseException):
@@ -61,6 +61,8 @@ class Kind:
 
     @property
     def backend(self) -> str:
+        if "mysql" in self.driver or self.driver == "asyncmy":
+            return "mysql"
         return "sqlite" if "sqlite" in self.driver else "postgresql"
 
 
@@ -81,7 +83,13 @@ class Lab:
         self.system_url = url if kind.colocated else system_url
         self.asynchronous = kind.asynchronous
         self.loop = asyncio.new_event_loop() if kind.asynchronous else None
-        driver = {"aiosqlite": "pysqlite", "asyncpg": "psycopg", "psycopg_async": "psycopg"}
+        driver = {
+            "aiosqlite": "pysqlite",
+            "asyncpg": "psycopg",
+            "psycopg_async": "psycopg",
+            "asyncmy": "pymysql",
+            "aiomysql": "pymysql",
+        }
         #: For the test's own eyes, beside the transactions.
         self.control = create_engine(self._with(driver.get(kind.driver, kind.driver)))
         Base.metadata.create_all(self.control)
@@ -199,7 +207,7 @@ class Lab:
     def recorded(self) -> list[Recorded]:
         """The checkpoints where a transaction writes them, in the order of their function ids."""
         table = "operation_outputs" if self.kind.colocated else "transaction_completion"
-        prefix = "durably_" if self.kind.backend == "sqlite" else "durably."
+        prefix = "durably." if self.kind.backend == "postgresql" else "durably_"
         with self.control.connect() as connection:
             rows = connection.execute(
                 text(f"SELECT function_name, output, error FROM {prefix}{table} ORDER BY function_id")

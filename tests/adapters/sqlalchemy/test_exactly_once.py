@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 import durably
 from durably.adapter import BeginPlan
 from durably_sqlalchemy import AsyncSQLAlchemyAdapter, SQLAlchemy, SQLAlchemyAdapter
-from tests.adapters.sqlalchemy.conftest import MakeLab
+from tests.adapters.sqlalchemy.conftest import MARIADB, MakeLab, kinds
 from tests.adapters.sqlalchemy.lab import Interrupted, Item, Lab, Unique, add
 
 
@@ -115,6 +115,44 @@ def test_a_value_that_cannot_be_recorded_rolls_back(lab: Lab) -> None:
     with pytest.raises(durably.SerializationError):
         lab.run(give_object)
     assert lab.items() == []
+
+
+@kinds(MARIADB)
+@pytest.mark.parametrize("megabytes", [16, 40])
+def test_a_value_that_is_larger_than_mariadb_takes_is_not_even_sent(lab: Lab, megabytes: int) -> None:
+    """The server would hang up, which looks like a lost connection, in each further try again."""
+    runs: list[int] = []
+
+    def give_much(s: Session) -> str:
+        runs.append(1)
+        s.add(Item(n=1))
+        return "x" * (megabytes << 20)
+
+    with pytest.raises(durably.SerializationError, match="max_allowed_packet"):
+        lab.run(give_much)
+    assert runs == [1]
+    assert lab.items() == []
+    (recorded,) = lab.recorded()
+    assert "max_allowed_packet" in str(recorded.error)
+
+
+@kinds(MARIADB)
+def test_neither_is_an_error_of_that_size(lab: Lab) -> None:
+    def fail(s: Session) -> None:
+        s.add(Item(n=1))
+        raise OutOfStock("x" * (20 << 20))
+
+    for _ in range(2):
+        with pytest.raises(durably.SerializationError, match=r"the error of transaction 'fail'.*max_allowed_packet"):
+            lab.run(fail, workflow_id="failing")
+    assert lab.items() == []
+
+
+@kinds(MARIADB)
+def test_what_fits_into_mariadbs_packet_is_recorded(lab: Lab) -> None:
+    text = '"' * (1 << 20) + "x" * (8 << 20)
+    assert lab.run(lambda s: text, workflow_id="large") == text
+    assert lab.run(lambda s: text, workflow_id="large") == text
 
 
 # -- a lost acknowledgement --------------------------------------------------------------------------------------

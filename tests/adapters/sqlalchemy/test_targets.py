@@ -222,7 +222,7 @@ def test_binds_to_one_engine_are_that_engine() -> None:
         (lambda: scoped_session(lambda: Session()), "not function"),  # type: ignore[arg-type]
         (lambda: Session, "not type"),
         (lambda: create_engine("sqlite://").url, "address as a string"),
-        (lambda: create_engine("mysql+pymysql://", module=_Stub()), "PostgreSQL and SQLite"),
+        (lambda: create_engine("oracle+cx_oracle://", module=_Stub()), "PostgreSQL, SQLite, MySQL and MariaDB"),
     ],
 )
 def test_what_it_cannot_be_made_from(make: Callable[[], Any], message: str) -> None:
@@ -233,6 +233,9 @@ def test_what_it_cannot_be_made_from(make: Callable[[], Any], message: str) -> N
 class _Stub:
     """A driver that is not installed."""
 
-    paramstyle = "format"
-    __version__ = "1.0.0"
+    paramstyle = "named"
+    version = "8.0.0"
     Error = Exception
+
+    def __getattr__(self, name: str) -> str:
+        return name

@@ -18,7 +18,7 @@ from tests.adapters.sqlalchemy.conftest import EVERY_DRIVER, MakeLab, kinds
 from tests.adapters.sqlalchemy.lab import Item, Kind, Lab, add
 
 SYNC = kinds([kind for kind in EVERY_DRIVER if not kind.asynchronous])
-ASYNC = kinds([kind for kind in EVERY_DRIVER if kind.asynchronous])
+ASYNC = kinds([*(kind for kind in EVERY_DRIVER if kind.asynchronous), Kind("aiomysql", False)])
 
 USES: dict[str, Callable[[Session], Any]] = {
     "query": lambda s: s.scalars(select(Item)).all(),
@@ -135,8 +135,9 @@ def test_a_cancelled_task_leaves_nothing(lab: Lab) -> None:
         s.add(Item(n=1))
         await s.flush()
         started.set()
-        if lab.kind.backend == "postgresql":
-            await s.execute(text("SELECT pg_sleep(30)"))
+        if lab.kind.backend != "sqlite":
+            # MariaDB goes on with a statement, and keeps its locks, after the client has gone: not for long here.
+            await s.execute(text("SELECT pg_sleep(30)" if lab.kind.backend == "postgresql" else "SELECT sleep(2)"))
         await asyncio.sleep(30)
 
     started = asyncio.Event()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,11 @@ def _drivers(url: str) -> list[str]:
         # asyncpg does not know libpq's parameters.
         ("postgresql://h/shop?application_name=x", ["postgresql+psycopg", "postgresql+psycopg_async"]),
         ("postgresql://h/shop?sslmode=require", ["postgresql+psycopg", "postgresql+asyncpg"]),
+        ("mysql://h/shop", ["mysql+pymysql", "mysql+asyncmy"]),
+        ("mariadb://h/shop?charset=utf8mb4", ["mariadb+pymysql", "mariadb+asyncmy"]),
+        ("mysql+pymysql://h/shop", ["mysql+pymysql", "mysql+asyncmy"]),
+        ("mysql+asyncmy://h/shop", ["mysql+pymysql", "mysql+asyncmy"]),
+        ("mysql+aiomysql://h/shop", ["mysql+pymysql", "mysql+aiomysql"]),
     ],
 )
 def test_both_halves(url: str, drivers: list[str]) -> None:
@@ -47,6 +53,8 @@ def test_both_halves(url: str, drivers: list[str]) -> None:
         ("aiosqlite", "sqlite:///shop.db", ["sqlite+pysqlite"]),
         ("asyncpg", "postgresql://h/shop", ["postgresql+psycopg", "postgresql+psycopg_async"]),
         ("psycopg", "postgresql+asyncpg://h/shop", ["postgresql+asyncpg"]),
+        ("asyncmy", "mysql://h/shop", ["mysql+pymysql", "mysql+aiomysql"]),
+        ("pymysql", "mysql+asyncmy://h/shop", ["mysql+asyncmy"]),
     ],
 )
 def test_a_half_whose_driver_is_missing_is_left_out(
@@ -66,6 +74,10 @@ def test_a_half_whose_driver_is_missing_is_left_out(
         ("postgresql+psycopg://h/shop", SQLAlchemyAdapter),
         ("postgresql+asyncpg://h/shop", AsyncSQLAlchemyAdapter),
         ("postgresql+psycopg_async://h/shop", AsyncSQLAlchemyAdapter),
+        ("mysql://h/shop", SQLAlchemyAdapter),
+        ("mariadb+pymysql://h/shop", SQLAlchemyAdapter),
+        ("mysql+asyncmy://h/shop", AsyncSQLAlchemyAdapter),
+        ("mysql+aiomysql://h/shop", AsyncSQLAlchemyAdapter),
     ],
 )
 def test_the_half_of_one_address(url: str, half: type) -> None:
@@ -79,6 +91,36 @@ def test_a_missing_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(durably.ConfigurationError, match=r"pip install 'durably\[asyncpg\]'"):
         SQLAlchemy("postgresql+asyncpg://h/shop")
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "install"),
+    [
+        ("mysql://h/shop", "pymysql", "'durably[pymysql]'"),
+        ("mariadb://h/shop", "pymysql", "'durably[pymysql]'"),
+        ("mysql+asyncmy://h/shop", "asyncmy", "'durably[asyncmy]'"),
+        ("mysql+aiomysql://h/shop", "aiomysql", "'durably[aiomysql]'"),
+        ("mysql+mysqldb://h/shop", "MySQLdb", "mysqlclient"),
+        ("mysql+mysqlclient://h/shop", "MySQLdb", "mysqlclient"),
+    ],
+)
+def test_a_missing_driver_of_mysqls_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, url: str, module: str, install: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(durably.ConfigurationError, match=re.escape(f"pip install {install}")):
+        SQLAlchemy(url)
+
+
+@pytest.mark.parametrize("url", ["mysql+pymysql://me:a%20b@h:3307/shop", "mariadb+asyncmy://me:a%20b@h:3307/shop"])
+def test_a_system_database_on_mysql_is_refused(url: str) -> None:
+    adapter = SQLAlchemy(url)
+    assert adapter.url() == "mysql://me:a b@h:3307/shop"
+    with pytest.raises(durably.ConfigurationError, match="needs a system_database_url of its own"):
+        durably.Durably("shop", adapters={"default": adapter})
+    with pytest.raises(durably.ConfigurationError, match="cannot be on MySQL or MariaDB") as caught:
+        durably.Durably("shop", adapters={"default": adapter}, system_database_url=url)
+    assert "a b" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["shop.db", "oracel://scott:tiger@h/shop", "postgresql+nodriver://scott:tiger@h/shop"])
@@ -136,24 +178,33 @@ def test_an_address_that_leads_nowhere_is_not_told() -> None:
     assert SQLAlchemy(create_engine("sqlite:///:memory:")).url() is None
     assert SQLAlchemy(create_engine("sqlite:///file:shop.db?mode=ro&uri=true")).url() is None
     assert SQLAlchemy(create_engine("postgresql+psycopg://", creator=lambda: None)).url() is None
+    assert SQLAlchemy(create_engine("mysql+pymysql://", creator=lambda: None)).url() is None
     assert SQLAlchemy("sqlite+aiosqlite:////var/lib/shop.db").url() == "sqlite:////var/lib/shop.db"
 
 
 def test_no_password_is_shown() -> None:
     assert "secret" not in repr(SQLAlchemy("postgresql://me:secret@h/shop"))
     assert "secret" not in repr(SQLAlchemy("postgresql+asyncpg://me:secret@h/shop"))
+    assert "secret" not in repr(SQLAlchemy("mysql://me:secret@h/shop"))
 
 
-@pytest.mark.parametrize("backend", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql", "mysql"])
 def test_the_whole_way_from_the_configuration(
     backend: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By name and address alone: both halves, the system database where it belongs, and all closed in the end."""
     monkeypatch.chdir(tmp_path)
-    url = "sqlite:///shop.db" if backend == "sqlite" else request.getfixturevalue("postgres_url")
-    engine = create_engine(url if backend == "sqlite" else url.replace("postgresql:", "postgresql+psycopg:"))
+    fixtures = {"postgresql": "postgres_url", "mysql": "mariadb_url"}
+    url = "sqlite:///shop.db" if backend == "sqlite" else request.getfixturevalue(fixtures[backend])
+    driver = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql"}[backend]
+    engine = create_engine(url.replace(f"{backend}:", f"{backend}+{driver}:"))
     Base.metadata.create_all(engine)
-    app = durably.Durably("shop", application_database_url=url, app_db_client="sqlalchemy")
+    app = durably.Durably(
+        "shop",
+        application_database_url=url,
+        app_db_client="sqlalchemy",
+        system_database_url="sqlite:///shop.durably.db" if backend == "mysql" else None,
+    )
 
     @durably.transaction
     def plain() -> int:

@@ -39,6 +39,7 @@ class Databases:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        directory.mkdir(exist_ok=True)
         self._closing = contextlib.ExitStack()
         self._servers: dict[DialectName, Any] = {}
         self._missing: dict[DialectName, str] = {}

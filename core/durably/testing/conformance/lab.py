@@ -7,6 +7,7 @@ synchronous one without any, and none of what they await suspends.
 from __future__ import annotations
 
 import asyncio
+import functools
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
@@ -32,6 +33,10 @@ Call = Callable[[], Any]
 APPLICATION, WORKFLOW = "conformance", "conformance"
 #: How long a scenario waits for what should come in milliseconds (seconds).
 PATIENCE = 20.0
+#: How long a server may show a transaction that is over. InnoDB looks anew if nobody has asked for a tenth of a second.
+LAG_SECONDS, STALE_SECONDS = 3.0, 0.12
+#: How long a shutdown waits for what a scenario has left unfinished, as a failed one does.
+DRAIN_SECONDS = 2.0
 _CLOCK = SystemClock()
 
 
@@ -92,7 +97,7 @@ class Lab:
 
     async def launch(self, **settings: Any) -> Durably:
         """Launch an engine on the adapter, by itself or beside others."""
-        given: dict[str, Any] = {"lease_seconds": 5.0, "transaction_retry_seconds": PATIENCE * 2, **settings}
+        given: dict[str, Any] = {"lease_seconds": 5.0, "transaction_retry_seconds": PATIENCE, **settings}
         engine = Durably(
             APPLICATION,
             adapters={"default": self.adapter},
@@ -116,11 +121,11 @@ class Lab:
     async def close_engines(self) -> None:
         """Shut the engines down; others can be launched after them."""
         while self._engines:
-            engine = self._engines.pop()
+            shutdown = functools.partial(self._engines.pop().shutdown, DRAIN_SECONDS)
             if self.asynchronous:
-                await engine.__aexit__(None, None, None)
+                await asyncio.to_thread(shutdown)
             else:
-                engine.shutdown()
+                shutdown()
 
     @property
     def engine(self) -> Durably:
@@ -221,6 +226,8 @@ class Lab:
                 given[index] = drive(work())
             except BaseException as error:
                 given[index] = error
+            finally:
+                self.subject.thread_ends()
 
         threads = [threading.Thread(target=do, args=each, daemon=True) for each in enumerate(works)]
         for thread in threads:
@@ -229,13 +236,28 @@ class Lab:
             thread.join()
         return given
 
-    async def until(self, condition: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
-        """Wait for something that another thread or task brings about."""
+    async def over(self) -> None:
+        """Wait until no connection is in a transaction; the server's view may lag behind a moment. AssertionError."""
+        left: list[str] = []
+
+        def none() -> bool:
+            left[:] = self.control.open_transactions()
+            return not left
+
+        try:
+            await self.until(none, "every transaction is over", seconds=LAG_SECONDS, every=STALE_SECONDS)
+        except AssertionError:
+            raise AssertionError(f"transactions are left open: {left}") from None
+
+    async def until(
+        self, condition: Callable[[], bool], what: str, *, seconds: float = PATIENCE, every: float = 0.005
+    ) -> None:
+        """Wait for something that another thread or task brings about; looked at ``every`` so many seconds."""
         deadline = _CLOCK.monotonic() + seconds
         while not condition():
             if _CLOCK.monotonic() > deadline:
                 raise AssertionError(f"waited {seconds:g} s in vain until {what}")
-            await self.pause(0.005)
+            await self.pause(every)
 
     @staticmethod
     async def pause(seconds: float) -> None:

@@ -24,6 +24,7 @@ class Results:
     """The verdict of each scenario of each subject."""
 
     def __init__(self) -> None:
+        #: By subject, placement and node.
         self._verdicts: dict[tuple[str, str, str], tuple[Verdict, str]] = {}
 
     def __bool__(self) -> bool:
@@ -31,8 +32,7 @@ class Results:
 
     def add(self, subject: str, placement: str, report: pytest.TestReport, properties: dict[str, Any]) -> None:
         """Count one phase of a test: set-up, call, or tear-down. The worst of them is the verdict."""
-        test = report.nodeid.rpartition("::")[2]
-        key = (subject, placement, test)
+        key = (subject, placement, report.nodeid)
         if report.failed:
             self._verdicts[key] = ("failed", str(report.when))
         elif report.skipped:
@@ -63,7 +63,14 @@ class Results:
     def json(self) -> str:
         """Every verdict, for a program to read."""
         scenarios = [
-            {"subject": subject, "placement": placement, "scenario": test, "verdict": verdict, "why": why}
-            for (subject, placement, test), (verdict, why) in sorted(self._verdicts.items())
+            {
+                "subject": subject,
+                "placement": placement,
+                "scenario": node.rpartition("::")[2].partition("[")[0],
+                "node": node,
+                "verdict": verdict,
+                "why": why,
+            }
+            for (subject, placement, node), (verdict, why) in sorted(self._verdicts.items())
         ]
         return json.dumps({"scenarios": scenarios}, indent=1) + "\n"

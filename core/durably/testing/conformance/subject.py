@@ -39,6 +39,9 @@ class Subject(ABC):
 
     In a subject with ``asynchronous = True`` every method is a coroutine function, and ``savepoint`` and
     ``transaction`` give asynchronous context managers.
+
+    Up to 32 workflows use one subject at once, from threads or tasks of their own: a pool should give eight
+    connections, and have the others wait. Its file is also loaded by itself, in a process that is killed.
     """
 
     #: How the tables of results call it; unique.
@@ -56,11 +59,20 @@ class Subject(ABC):
 
     @abstractmethod
     def open(self) -> Any:
-        """Set the ORM up as an application does at its start; the adapter under test."""
+        """Set the ORM up as an application does at its start; the adapter under test, one half of it.
+
+        PostgreSQL's ``application_name`` must not be "durably", by which the suite tells Durably's own connections.
+        """
 
     @abstractmethod
     def close(self) -> Any:
         """Close all that ``open`` opened. Called once, also after a failed test."""
+
+    def thread_ends(self) -> Any:  # noqa: B027  an ORM may have nothing to do
+        """Called on each thread that the suite itself starts, as its last act; never in an asynchronous subject.
+
+        For an ORM that ties connections to threads, whose applications close them there.
+        """
 
     # -- inside a transaction of Durably's -----------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from durably.testing.conformance.scenarios.crashes import Crashes  # noqa: E402
 from durably.testing.conformance.scenarios.elsewhere import Cancellation, Elsewhere  # noqa: E402
 from durably.testing.conformance.scenarios.ending import Ending  # noqa: E402
 from durably.testing.conformance.scenarios.errors import Errors  # noqa: E402
+from durably.testing.conformance.scenarios.joining import Joining  # noqa: E402
 from durably.testing.conformance.scenarios.options import Options  # noqa: E402
 from durably.testing.conformance.scenarios.races import Races  # noqa: E402
 from durably.testing.conformance.scenarios.recording import Recording  # noqa: E402
@@ -36,6 +37,7 @@ class AdapterConformance(
     Options,
     Ending,
     Ambient,
+    Joining,
     Elsewhere,
     Cancellation,
     Values,

@@ -14,7 +14,8 @@ from durably.sql.failures import is_transient
 from durably.testing.conformance.lab import Body, Lab
 from durably.testing.conformance.scenario import scenario
 
-SLEEPS = {"postgresql": "SELECT pg_sleep(30)", "mysql": "SELECT SLEEP(30)"}
+# MySQL and MariaDB go on with a statement, and keep its locks, after the client has gone.
+SLEEPS = {"postgresql": "SELECT pg_sleep(30)", "mysql": "SELECT SLEEP(2)"}
 
 
 class Undone(Exception):
@@ -81,6 +82,8 @@ class Cancellation:
 
         async def body() -> None:
             runs.append(1)
+            if len(runs) > 1:
+                return  # run again by recovery, as what is interrupted is, while a slow machine was looking
             await lab.orm.add(1)
             begun.set()
             sleep = SLEEPS.get(lab.placement.database)
@@ -97,7 +100,7 @@ class Cancellation:
         assert runs == [1]
         assert lab.items() == []
         assert lab.recorded() == []
-        await lab.until(lambda: not lab.control.open_transactions(), "its transaction is over")
+        await lab.over()
         for n in range(2, 6):
             assert await lab.run(lab.adding(n)) == n
         assert lab.items() == [2, 3, 4, 5]
@@ -148,6 +151,8 @@ async def _elsewhere(lab: Lab, body: Body) -> BaseException | None:
             context.run(drive, body())
         except BaseException as error:
             raised[0] = error
+        finally:
+            lab.subject.thread_ends()
 
     thread = threading.Thread(target=work)
     thread.start()

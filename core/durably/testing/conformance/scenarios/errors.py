@@ -6,7 +6,7 @@ import contextlib
 
 import pytest
 
-from durably.errors import SerializationError
+from durably.errors import SerializationError, TransactionEndedError
 from durably.sql.drivers import Failure
 from durably.sql.failures import classify
 from durably.testing.conformance.lab import Lab
@@ -84,7 +84,7 @@ class Errors:
 
     @scenario(databases=["postgresql"])
     async def test_an_error_that_the_function_swallowed_keeps_nothing(self, lab: Lab) -> None:
-        """PostgreSQL refuses all that follows in the transaction, and so the checkpoint too."""
+        """PostgreSQL refuses all that follows in the transaction, and so the checkpoint too; the error tells so."""
         await lab.run(lab.adding(1))
 
         async def body() -> str:
@@ -93,7 +93,9 @@ class Errors:
                 await lab.orm.statement("INSERT INTO conformance_item (n) VALUES (1)")
             return "done"
 
-        await lab.failure(body)
+        error = await lab.failure(body)
+        classified = classify(error)
+        assert isinstance(error, TransactionEndedError) or (classified and classified.failure is Failure.ABORTED)
         assert lab.items() == [1]
         (recorded,) = (one for one in lab.recorded() if one.function_name == "body")
         assert recorded.output is None

@@ -12,7 +12,7 @@ from durably.testing.conformance.scenario import scenario
 #: How many at once in the scenario of the lost update.
 CROWD = 32
 #: The lease of an executor that is to lose it, and how long that may take.
-LEASE_SECONDS, LOST_SECONDS = 0.4, 0.9
+LEASE_SECONDS, LOST_SECONDS = 0.3, 0.7
 
 
 class Races:

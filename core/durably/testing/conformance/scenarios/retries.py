@@ -150,7 +150,7 @@ class Retries:
 
 
 def _note(n: int) -> str:
-    return f"UPDATE conformance_item SET note = 'locked' WHERE n = {n}"  # noqa: S608  a number
+    return f"UPDATE conformance_item SET note = 'locked' WHERE n = {n}"
 
 
 @contextlib.contextmanager

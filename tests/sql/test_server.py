@@ -1,4 +1,4 @@
-"""The warning about lost updates: on paper, and from what MariaDB answers."""
+"""The warning about lost updates and the size of packets: on paper, and from what MariaDB answers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from durably.sql import lost_updates
+from durably.sql import server
+from durably.sql.server import Server
 from durably.testing import mariadb
 
 MARIADB_10, MARIADB_11, MYSQL_8 = "tx_isolation", "transaction_isolation", "transaction_isolation"
@@ -27,7 +28,7 @@ MARIADB_10, MARIADB_11, MYSQL_8 = "tx_isolation", "transaction_isolation", "tran
     ],
 )
 def test_only_levels_that_lose_updates_are_warned_of(rows: list[tuple[str, str]], said: str | None) -> None:
-    advice = lost_updates.advice(rows)
+    advice = server.read(rows).advice
     if said is None:
         assert advice is None
     else:
@@ -41,12 +42,12 @@ def test_a_setting_that_would_not_help_is_not_recommended() -> None:
         [(MYSQL_8, "REPEATABLE-READ")],
         [(MARIADB_10, "READ-COMMITTED"), ("innodb_snapshot_isolation", "OFF")],
     ):
-        assert "innodb_snapshot_isolation" not in str(lost_updates.advice(rows))
+        assert "innodb_snapshot_isolation" not in str(server.read(rows).advice)
 
 
 def test_other_databases_are_not_asked() -> None:
-    assert lost_updates.look("postgresql") is None
-    assert lost_updates.look("sqlite") is None
+    assert server.look("postgresql") is None
+    assert server.look("sqlite") is None
 
 
 @pytest.mark.parametrize(
@@ -59,9 +60,30 @@ def test_other_databases_are_not_asked() -> None:
     ],
 )
 def test_what_mariadb_answers(mariadb_url: str, settings: str, warns: bool) -> None:
-    query = lost_updates.look("mysql")
+    query = server.look("mysql")
     assert query is not None
     with closing(mariadb.connect(mariadb_url)) as connection, connection.cursor() as cursor:
         cursor.execute(f"SET SESSION {settings}")
         cursor.execute(*query)
-        assert (lost_updates.advice(cursor.fetchall()) is not None) == warns
+        assert (server.read(cursor.fetchall()).advice is not None) == warns
+
+
+def test_a_text_that_a_packet_cannot_hold_is_known_before_it_is_sent(mariadb_url: str) -> None:
+    query = server.look("mysql")
+    assert query is not None
+    with closing(mariadb.connect(mariadb_url)) as connection, connection.cursor() as cursor:
+        cursor.execute(*query)
+        found = server.read(cursor.fetchall())
+        cursor.execute("SELECT @@max_allowed_packet")
+        assert cursor.fetchone() == (found.packet_bytes,)
+        assert found.packet_bytes is not None
+        for mark in ("x", '"', "\\", "\n", "\0", "\N{SNOWMAN}"):
+            text = mark * ((found.packet_bytes - 65_536) // server.sent_bytes(mark))
+            assert found.takes(text)
+            assert not found.takes(text + mark)
+            cursor.execute("SELECT length(%s), '" + "x" * 65_000 + "'", (text,))  # the server takes it
+
+
+def test_without_a_limit_all_is_taken() -> None:
+    assert Server().takes("x" * 1000)
+    assert server.read([]) == Server(None, None)

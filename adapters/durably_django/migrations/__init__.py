@@ -1,0 +1,1 @@
+"""Durably's tables as Django migrations: one for each numbered step of ``durably.schema``."""

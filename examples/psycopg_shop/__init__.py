@@ -1,0 +1,1 @@
+"""A shop on psycopg, without an ORM: ``python -m examples.psycopg_shop``."""

@@ -1,0 +1,1 @@
+"""A shop on Tortoise ORM, asynchronous throughout: ``python -m examples.tortoise_shop``."""
