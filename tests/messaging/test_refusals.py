@@ -37,12 +37,13 @@ def test_values_that_cannot_be_stored(system_url: str, form: Form) -> None:
 
     async def flow(verbs: Verbs) -> None:
         bad = object()
-        for write in (
+        writes: list[Callable[[], Any]] = [
             lambda: verbs.send("w", bad),
             lambda: verbs.send_bulk([Message("w", 1), Message("w", bad)]),
             lambda: verbs.set_event("k", bad),
             lambda: verbs.write_stream("k", bad),
-        ):
+        ]
+        for write in writes:
             with pytest.raises(SerializationError) as caught:
                 await write()
             errors.append(str(caught.value))
@@ -72,7 +73,7 @@ def test_names_that_cannot_be_stored(system_url: str, form: Form, name: Any) -> 
     refused: list[str] = []
 
     async def flow(verbs: Verbs) -> None:
-        for use in (
+        uses: list[Callable[[], Any]] = [
             lambda: verbs.send("w", 1, name),
             lambda: verbs.send("w", 1, idempotency_key=name),
             lambda: verbs.send_bulk([Message("w", 1), Message("w", 2, name)]),
@@ -81,7 +82,8 @@ def test_names_that_cannot_be_stored(system_url: str, form: Form, name: Any) -> 
             lambda: verbs.get_event("w", name, timeout_seconds=0),
             lambda: verbs.write_stream(name, 1),
             lambda: verbs.close_stream(name),
-        ):
+        ]
+        for use in uses:
             with pytest.raises(ConfigurationError) as caught:
                 await use()
             refused.append(str(caught.value))
@@ -227,13 +229,14 @@ def test_in_a_transaction_that_may_roll_back_nothing_is_written_at_once(postgres
 
     @transaction(name="reserve")
     def reserve() -> None:
-        for use in (
+        uses: list[Callable[[], None]] = [
             lambda: durably.send("w", 1),
             lambda: durably.send_bulk([Message("w", 1)]),
             lambda: durably.set_event("k", 1),
             lambda: durably.write_stream("k", 1),
             lambda: durably.close_stream("k"),
-        ):
+        ]
+        for use in uses:
             with pytest.raises(AmbientTransactionError, match="call it from the workflow, after the transaction") as e:
                 use()
             refused.append(str(e.value))

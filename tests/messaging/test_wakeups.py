@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -61,6 +62,9 @@ class Waiting:
         with self.app.current():
             return started(flow, *args, workflow_id=workflow_id)
 
+    def asked_more_than(self, count: int) -> bool:
+        return len(self.statements) > count
+
     def quiet(self, seconds: float = 0.3) -> None:
         """Until it has not asked for anything for a while."""
         seen = -1
@@ -98,7 +102,7 @@ def test_on_postgresql_who_waits_is_woken_and_asks_nothing_meanwhile(postgres_ur
         for number in range(3):
             began = time.monotonic()
             client.send("w", number)
-            waited_for(lambda: len(waiting.statements) > before, TOLD)
+            waited_for(partial(waiting.asked_more_than, before), TOLD)
             assert time.monotonic() - began < TOLD
             waiting.quiet(0.1)
             before = len(waiting.statements)
@@ -109,7 +113,7 @@ def test_events_streams_outcomes_and_cancellations_are_told(system_url: str, poo
     with Waiting(system_url) as waiting, sender(system_url) as client, sender(system_url) as other:
         waiting.start(waiting.show, workflow_id="shows")
         sleeper = waiting.start(waiting.receive, 1, workflow_id="sleeps")
-        event = pool.submit(client.get_event, "shows", "k", timeout_seconds=SECONDS)
+        event = pool.submit(lambda: client.get_event("shows", "k", timeout_seconds=SECONDS))
         stream = pool.submit(lambda: list(client.read_stream("shows", "s", timeout_seconds=SECONDS)))
         result = pool.submit(client.get_result, "shows", timeout_seconds=SECONDS)
         ended = pool.submit(client.get_result, "sleeps", timeout_seconds=SECONDS)
@@ -133,7 +137,7 @@ def test_where_nobody_tells_it_looks_now_and_then(
 ) -> None:
     with Waiting(postgres_url, **options) as waiting, sender(postgres_url) as client:
         handle = waiting.start(waiting.receive, 2, workflow_id="w")
-        event = pool.submit(waiting.app.get_event, "other", "k", timeout_seconds=0.5)
+        event = pool.submit(lambda: waiting.app.get_event("other", "k", timeout_seconds=0.5))
         assert soon(event, SECONDS) is None
         time.sleep(4)  # until it looks at its slowest
         before = len(waiting.statements)
@@ -192,7 +196,7 @@ def test_waiters_share_what_is_asked(system_url: str) -> None:
 # -- lost connections --------------------------------------------------------------------------------------------
 
 
-def kill_connections(url: str, but: int = 0) -> int:
+def kill_connections(url: str) -> int:
     """End all connections to this database; how many there were."""
     with psycopg.connect(url, autocommit=True) as connection:
         rows = connection.execute(
@@ -234,7 +238,7 @@ def test_it_listens_again_after_its_connections_were_killed_and_loses_nothing(
 def test_a_client_listens_again_too(postgres_url: str, pool: ThreadPoolExecutor) -> None:
     with Waiting(postgres_url) as waiting, sender(postgres_url) as client, sender(postgres_url) as other:
         waiting.start(waiting.show, workflow_id="shows")
-        event = pool.submit(client.get_event, "shows", "k", timeout_seconds=SECONDS)
+        event = pool.submit(lambda: client.get_event("shows", "k", timeout_seconds=SECONDS))
         waited_for(lambda: listening(postgres_url) == 2)
         kill_connections(postgres_url)
         waited_for(lambda: listening(postgres_url) == 2)

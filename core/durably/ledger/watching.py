@@ -100,8 +100,8 @@ class Watcher:
             if self._clock.wait(self._wanted, due - self._clock.monotonic()):
                 self._wanted.clear()
                 # Sooner than it was to be, however often somebody begins to; but not much sooner after the last look.
-                delay = POLL_FIRST
-                due = min(due, max(self._clock.monotonic() + delay, looked + POLL_LEAST))
+                delay = POLL_LEAST
+                due = min(due, max(self._clock.monotonic() + POLL_FIRST, looked + POLL_LEAST))
                 continue
             self.look()
             delay = min(delay * 1.5, POLL_LAST)
