@@ -43,7 +43,8 @@ async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     if declaration.is_async or running_loop() is None:
         return await run.call_at(key, declaration, args, kwargs)
     here = contextvars.copy_context()
-    return await Offload(lambda: here.run(drive, run.call_at(key, declaration, args, kwargs)), run.services.in_thread)
+    call = Offload(lambda: here.run(drive, run.call_at(key, declaration, args, kwargs)), run.services.in_thread)
+    return await run.busy(call)
 
 
 async def _plainly(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

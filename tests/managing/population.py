@@ -69,24 +69,36 @@ def row(random_: random.Random, number: int) -> Row:
     )
 
 
+def chance(seed: int) -> random.Random:
+    """Chance that can be repeated."""
+    return random.Random(seed)  # noqa: S311
+
+
+def crowd(seed: int, size: int) -> list[Row]:
+    """Many of them."""
+    random_ = chance(seed)
+    return [row(random_, number) for number in range(size)]
+
+
 COLUMNS = (
     "workflow_uuid, status, name, application_name, application_version, executor_id, queue_name, created_at,"
-    " started_at_epoch_ms, completed_at, parent_workflow_id, forked_from, authenticated_user, attributes, run_id, attempt"
+    " started_at_epoch_ms, completed_at, parent_workflow_id, forked_from, authenticated_user, attributes, run_id,"
+    " attempt"
 )
 
 
-def insert(system_url: str, crowd: list[Row]) -> None:
+def insert(system_url: str, written: list[Row]) -> None:
     """Write the rows."""
     marks = ", ".join(["?"] * 13)
     text = "?" if system_url.startswith("sqlite") else "CAST(? AS jsonb)"
     params: list[Any] = []
-    for one in crowd:
+    for one in written:
         values = list(vars(one).values())
         values[1] = one.status.value
         values[-1] = None if one.attributes is None else json.dumps(one.attributes)
         params += values
-    values_sql = ", ".join([f"({marks}, {text}, 'r', 0)"] * len(crowd))
-    rows(system_url, f"INSERT INTO durably.workflow_status ({COLUMNS}) VALUES {values_sql}", params)  # noqa: S608
+    values_sql = ", ".join([f"({marks}, {text}, 'r', 0)"] * len(written))
+    rows(system_url, f"INSERT INTO durably.workflow_status ({COLUMNS}) VALUES {values_sql}", params)
 
 
 def remove(system_url: str, workflow_id: str) -> None:
@@ -141,15 +153,15 @@ def _in_time(query: WorkflowQuery, one: Row, name: str) -> bool:
     return (after is None or at >= after.timestamp() * 1000) and (before is None or at < before.timestamp() * 1000)
 
 
-def listed(query: WorkflowQuery, crowd: list[Row]) -> list[str]:
+def listed(query: WorkflowQuery, everyone: list[Row]) -> list[str]:
     """The ids that a query finds, in order."""
-    found = sorted((one for one in crowd if matches(query, one)), key=lambda one: one.place)
+    found = sorted((one for one in everyone if matches(query, one)), key=lambda one: one.place)
     return [one.workflow_id for one in (reversed(found) if query.newest_first else found)]
 
 
-def counted(query: WorkflowQuery, crowd: list[Row], group_by: list[str]) -> dict[tuple[str | None, ...], int]:
+def counted(query: WorkflowQuery, everyone: list[Row], group_by: list[str]) -> dict[tuple[str | None, ...], int]:
     """How many a query finds, by group."""
-    found = [one for one in crowd if matches(query, one)]
+    found = [one for one in everyone if matches(query, one)]
     if not group_by:
         return {(): len(found)}
     return dict(Counter(tuple(_text(getattr(one, name)) for name in group_by) for one in found))

@@ -9,9 +9,9 @@ import time
 import pytest
 
 import durably
-from durably import Client, Durably, Status, WorkflowCancelledError, workflow
+from durably import Client, Durably, Status, WorkflowCancelledError, crashpoints, workflow
 from tests.execution.rows import checkpoints, rows
-from tests.managing.flows import KINDS, LONG, THREE, WAITER, WAITS, Stand, echo, note, other, start, stay
+from tests.managing.flows import KINDS, LONG, THREE, WAITER, WAITS, Stand, echo, note, note_later, other, start, stay
 
 #: A cancellation is noticed sooner; a busy machine is slow.
 SOON = 3.0
@@ -303,9 +303,8 @@ def test_a_workflow_can_cancel_itself(system_url: str, stand: Stand) -> None:
         durably.cancel_workflow("w")
         note("after")
 
-    with Durably("cancel", system_database_url=system_url):
-        with pytest.raises(WorkflowCancelledError):
-            start(flow, "w").get_result(timeout_seconds=SOON)
+    with Durably("cancel", system_database_url=system_url), pytest.raises(WorkflowCancelledError):
+        start(flow, "w").get_result(timeout_seconds=SOON)
     assert stand.ran == {}
 
 
@@ -356,3 +355,73 @@ def test_one_id_is_no_list(system_url: str) -> None:
             with pytest.raises(durably.ConfigurationError, match="list of ids"):
                 verb("w-1")
             verb([])
+
+
+def test_between_its_claim_and_its_first_step(system_url: str, stand: Stand) -> None:
+    """The news comes when the workflow is claimed and does not execute yet; it is not forgotten."""
+    with Durably("cancel", system_database_url=system_url, executes="none"):
+        start(WAITER["plain"], "w", "sleep")
+    claimed = threading.Event()
+
+    def cancel(point: str) -> None:
+        if point == "claim.after" and not claimed.is_set():
+            claimed.set()
+            app.cancel_workflow("w")
+
+    crashpoints.arm(cancel)
+    app = Durably("cancel", system_database_url=system_url)
+    try:
+        with app:
+            assert claimed.wait(LONG)
+            with pytest.raises(WorkflowCancelledError):
+                durably.get_result("w", timeout_seconds=SOON)
+            assert app._require().services.active.drained().wait(SOON)
+            assert app.get_workflow_status("w").attempt == 1
+    finally:
+        crashpoints.arm(None)
+    assert stand.ran == {}
+
+
+@pytest.mark.parametrize("inner", [False, True], ids=["arms", "arms of arms"])
+def test_the_steps_that_run_in_arms_end_and_are_kept(system_url: str, stand: Stand, inner: bool) -> None:
+    """Those that wait are woken; what an arm does outside any step is not waited for."""
+
+    @durably.step
+    async def slow(name: str) -> str:
+        stand.ran[name] += 1
+        stand.inside.release()
+        await asyncio.to_thread(stand.go.wait, LONG)
+        return name
+
+    async def work(name: str) -> None:
+        await slow(name)
+        await note_later(f"after {name}")
+
+    async def idle() -> None:
+        stand.inside.release()
+        await asyncio.Event().wait()
+
+    async def arms(name: str) -> None:
+        await durably.aio.gather(
+            work(f"{name}1"), durably.aio.run_step(stay, f"{name}2"), durably.aio.sleep(600), idle()
+        )
+
+    @workflow
+    async def flow() -> None:
+        if inner:
+            await durably.aio.gather(arms("a"), arms("b"), durably.aio.recv(timeout_seconds=None))
+        else:
+            await arms("a")
+
+    with Durably("cancel", system_database_url=system_url) as app:
+        handle = start(flow, "w")
+        steps = ["a1", "a2", "b1", "b2"] if inner else ["a1", "a2"]
+        stand.arrived(len(steps) * 3 // 2)
+        handle.cancel()
+        with pytest.raises(WorkflowCancelledError):
+            handle.get_result(timeout_seconds=SOON)
+        stand.go.set()
+        assert app._require().services.active.drained().wait(SOON)
+        kept = [one.output for one in durably.list_workflow_steps("w", payloads=True) if one.name != "durably.sleep"]
+        assert sorted(kept) == steps
+    assert stand.ran == dict.fromkeys(steps, 1)

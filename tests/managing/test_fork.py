@@ -45,7 +45,7 @@ def so_far(workflow_id: str, key: str) -> tuple[list[Any], bool]:
     found: list[Any] = []
     try:
         for value in durably.read_stream(workflow_id, key, timeout_seconds=0.05):
-            found.append(value)  # noqa: PERF402 - what was found before a timeout counts
+            found.append(value)
     except durably.WaitTimeoutError:
         return found, False
     return found, True

@@ -96,9 +96,8 @@ def test_payloads_of_code_that_is_not_here(system_url: str, caplog: pytest.LogCa
 
 
 def test_an_error_of_code_that_is_not_here(system_url: str) -> None:
-    with Durably("looking", system_database_url=system_url):
-        with pytest.raises(OddError):
-            start(failing, "w", ORDER).get_result(timeout_seconds=LONG)
+    with Durably("looking", system_database_url=system_url), pytest.raises(OddError):
+        start(failing, "w", ORDER).get_result(timeout_seconds=LONG)
     rows(system_url, 'UPDATE durably.workflow_outputs SET error = \'{"type": "gone:Error", "message": "why"}\'')
     with Client("looking", system_url) as client:
         (listed,) = client.list_workflows(WorkflowQuery(payloads=True))

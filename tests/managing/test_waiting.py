@@ -133,9 +133,11 @@ def test_timeouts(system_url: str) -> None:
 
 
 def test_the_first_of_none_is_an_error(system_url: str) -> None:
-    with Durably("waiting", system_database_url=system_url):
-        with pytest.raises(ConfigurationError, match="at least one handle"):
-            durably.wait_first([])
+    with (
+        Durably("waiting", system_database_url=system_url),
+        pytest.raises(ConfigurationError, match="at least one handle"),
+    ):
+        durably.wait_first([])
 
 
 class Killed(BaseException):
@@ -197,7 +199,7 @@ def test_in_a_workflow_it_is_recorded(system_url: str, kind: str) -> None:
             time.sleep(0.01)
         durably.delete_workflows(["g1", "g2", "g-3"])
         assert durably.get_result("w", timeout_seconds=LONG) == ["g1", None, None]
-    assert LIVES == [["g1", [Part(1), Part(2), Part(1)], Part(2)]] * 2
+    assert [["g1", [Part(1), Part(2), Part(1)], Part(2)]] * 2 == LIVES
 
 
 def test_a_result_is_recorded_as_the_other_workflow_recorded_it(system_url: str) -> None:

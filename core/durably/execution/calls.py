@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 from durably import context
 from durably.declared import Declaration
+from durably.drive import Promise
 from durably.errors import NonDeterminismError
 from durably.execution.child import CallChild, child_id, run_child
 from durably.execution.run import Run
@@ -27,6 +28,8 @@ class CallingRun(Run):
         self._function_ids: dict[str, int] = {}
         #: How many gathers there were in a branch after so many functions.
         self._gathers: dict[tuple[str, int], int] = {}
+        #: The tasks of arms that call a function right now, and what is kept when it has ended.
+        self._busy: dict[object, Promise[None]] = {}
 
     def call(self, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Coroutine[Any, Any, Any]:
         """Run a step, transaction or child workflow as the next function of this workflow.
@@ -106,6 +109,16 @@ class CallingRun(Run):
         workflow_id: str | None = None,
     ) -> Any:
         """The same, at a place that was taken before; ``workflow_id`` is a child's, if it was given one."""
+        return await self.busy(self._call_at(key, declaration, args, kwargs, workflow_id))
+
+    async def _call_at(
+        self,
+        key: CheckpointKey,
+        declaration: Declaration,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        workflow_id: str | None,
+    ) -> Any:
         recorded = self.recorded(key, declaration.name, declaration.aliases)
         if recorded is not None:
             return self.replayed(recorded, key, declaration.name, declaration.types)
@@ -116,6 +129,30 @@ class CallingRun(Run):
             return await run_transaction(self, key, declaration, args, kwargs)
         child = workflow_id or child_id(self, key)
         return await run_child(self, key, child, declaration, args, kwargs, self._call_child)
+
+    # -- arms that must end --------------------------------------------------------------------------------------
+
+    async def busy(self, work: Awaitable[T]) -> T:
+        """Do something that an arm is at, and that ends before the arm does when this run must stop."""
+        task = context.current_task() if self._gathers else None
+        if task is None:
+            return await work
+        ended = self._busy[task] = Promise[None]()
+        try:
+            return await work
+        finally:
+            self._busy.pop(task, None)
+            ended.set_result(None)
+
+    def is_busy(self, task: object) -> bool:
+        """Whether an arm's task is at something."""
+        return task in self._busy
+
+    def free(self, task: object) -> Promise[None]:
+        """Kept when that has ended."""
+        return self._busy[task]
+
+    # -- functions of Durably's own ------------------------------------------------------------------------------
 
     async def operation(
         self, name: str, perform: Callable[[CheckpointKey], Coroutine[Any, Any, T]], types: TypeTable

@@ -33,10 +33,8 @@ async def gather(*arms: Awaitable[Any], return_exceptions: bool = False) -> list
     try:
         await _ended(tasks)
     finally:
-        left = [task for task in tasks if not task.done()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        # For a gather that this one is in an arm of, that is something that ends first, too.
+        await run.busy(_leave(run, tasks))
     return _results(tasks, return_exceptions)
 
 
@@ -51,13 +49,29 @@ async def _ended(tasks: list[Any]) -> None:
             return
 
 
+async def _leave(run: CallingRun, tasks: list[Any]) -> None:
+    """Have arms end that must not go on. If that is because the run must stop, what they are at ends first."""
+    import asyncio
+
+    left, cancelled = {task for task in tasks if not task.done()}, set[Any]()
+    while left:
+        busy = {task for task in left - cancelled if run.stopped is not None and run.is_busy(task)}
+        for task in left - cancelled - busy:
+            cancelled.add(task)
+            task.cancel()
+        ends = [run.free(task).future(asyncio.get_running_loop()) for task in busy]
+        await asyncio.wait([*left, *ends], return_when=asyncio.FIRST_COMPLETED)
+        left = {task for task in left if not task.done()}
+    for task in tasks:
+        _error(task)  # looked at, so that no task complains that nobody did
+
+
 async def _arm(run: CallingRun, branch: str, arm: Awaitable[Any]) -> Any:
     with context.entered(Frame(run, branch, task=context.current_task())):
         return await arm
 
 
 def _results(tasks: list[Any], return_exceptions: bool) -> list[Any]:
-    # Looked at all, so that no task complains that nobody did.
     errors = [_error(task) for task in tasks]
     for error in errors:
         if isinstance(error, ExecutionSignal):

@@ -68,6 +68,20 @@ class Run:
             await self._watched(promise, self.services.clock.within(promise, seconds))
         return promise.done()
 
+    async def wait_along(self, promise: Promise[Any], seconds: float | None) -> None:
+        """The same for a promise that others wait for, too, and that is therefore not kept when this run is stopped."""
+        mine: Promise[None] = Promise()
+        promise.tell(mine)
+        try:
+            await self.wait(mine, seconds)
+        finally:
+            promise.untell(mine)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it waits for something durably, rather than doing something."""
+        return bool(self._waits)
+
     async def _watched(self, promise: Promise[Any], wait: Awaitable[object]) -> None:
         life = (self.workflow_id, self.run_id, self.fence.attempt)
         with self.services.ledger.news.watch(Kind.CANCELLED, *life) as watch:
@@ -177,16 +191,23 @@ class Run:
             self.stop("it was cancelled")
 
     async def change(
-        self, what: str, work: Callable[[Session], T], record: Callable[[T], RecordCheckpoint | None]
+        self,
+        what: str,
+        work: Callable[[Session], T],
+        record: Callable[[T], RecordCheckpoint | None],
+        told: Callable[[T], object] = lambda _: None,
     ) -> T:
         """Change something and record it in one transaction; Parked if another executor holds the workflow.
 
-        Its crash points are ``{what}.before`` and ``{what}.after``.
+        ``told`` hears what was done, be it that this very workflow was deleted. Its crash points are ``{what}.before``
+        and ``{what}.after``.
         """
         fence = self.command(CheckpointKey("", 0), Checkpoint("", None, None, ""), 0)
         reach(f"{what}.before")
         result, answer = await self.services.ledger.change(lambda session: talk.recorded(session, work, record, fence))
         reach(f"{what}.after")
+        if result is not None:
+            told(result)
         if answer is Recorded.FENCED:
             self.stop("another executor took it over")
             self.check()

@@ -78,7 +78,8 @@ START = (
     " executor_id, attempt, parent_workflow_id, timeout_ms, attributes::jsonb,"
     " coalesce(deadline_ms, CASE WHEN executor_id IS NOT NULL THEN {now} + timeout_ms END,"
     " CASE WHEN inherits_deadline THEN (SELECT p.workflow_deadline_epoch_ms FROM {t}workflow_status p"
-    " WHERE p.workflow_uuid = r.parent_workflow_id) END), {now}, CASE WHEN executor_id IS NOT NULL THEN {now} END FROM r"
+    " WHERE p.workflow_uuid = r.parent_workflow_id) END), {now},"
+    " CASE WHEN executor_id IS NOT NULL THEN {now} END FROM r"
     " ON CONFLICT DO NOTHING RETURNING run_id,"
     " CASE WHEN executor_id IS NULL THEN pg_notify('durably', 'w:' || application_name) END"
 )

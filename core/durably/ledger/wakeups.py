@@ -94,7 +94,12 @@ class Outcomes:
             return
         with self._mutex:
             answered = self._taken(workflow_id, moment)
+            later = workflow_id in self._awaited
+            if later:
+                self._new.add(workflow_id)  # it may be their answer, too, if the database says so now
         deliver([(promise, outcome, None) for promise in answered])
+        if later:
+            self.begun()
 
     def _taken(self, workflow_id: str, moment: int | None) -> list[Promise[Outcome | None]]:
         """Whom an outcome that was there at ``moment`` answers. The mutex is held."""

@@ -58,9 +58,7 @@ async def _change(
         def done(value: T) -> RecordCheckpoint:
             return run.command(key, run.output_checkpoint(keep(value), key, name, ANY), started_at)
 
-        changed = await run.change(verb, work(key), done)
-        told(changed)
-        return keep(changed)
+        return keep(await run.change(verb, work(key), done, told))
 
     return await run.operation(name, perform, ANY)
 
