@@ -17,7 +17,7 @@ NAMES = {
     "tortoise": "Tortoise ORM",
     "psycopg": "psycopg",
 }
-_ENVIRONMENT = re.compile(r"py(\d)(\d+)-(\w+)-([\d.]+)")
+_ENVIRONMENT = re.compile(r"py(\d)(\d+)-(\w+)-v([\d.]+)")  # a bare 3.1 would be a Python to tox
 
 
 def environments() -> dict[tuple[str, str], list[str]]:

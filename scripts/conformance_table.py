@@ -46,8 +46,8 @@ def page(figures: list[dict[str, Any]]) -> str:
     lines = [
         "# Conformance",
         "",
-        "What every adapter keeps, as tests that are the same for all: `durably.testing.conformance`, the suite that the",
-        "author of [an adapter for another ORM](writing-an-adapter.md) runs, too. That page's adapter is among these.",
+        "What every adapter keeps, as tests that are the same for all: `durably.testing.conformance`, the suite that",
+        "the author of [an adapter for another ORM](writing-an-adapter.md) runs, too; that page's is among these.",
         "Written by `make conformance` from [figures/conformance.json](figures/conformance.json).",
         "",
         "| adapter | database | system database | passed | failed | declared unsupported |",

@@ -29,7 +29,11 @@ def test_one_command_runs_the_shop(tmp_path: Path, given: bool) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert lines[5:10] == ["o-1: known already", *(f"o-{n}: receipt-o-{n}" for n in (1, 2, 3)), "o-4: sold out"]
+    assert lines[5:10] == [
+        "o-1: sent, and answered 202",
+        *(f"o-{n}: receipt-o-{n}" for n in (1, 2, 3)),
+        "o-4: sold out",
+    ]
     assert "the admin's page answers 200 and lists 5 orders" in lines
     assert lines[-6:] == [
         "mug left: 14",

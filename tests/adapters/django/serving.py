@@ -100,6 +100,22 @@ def until(condition: Callable[[], T], what: Callable[[], str]) -> T:
         time.sleep(0.05)
 
 
+def reloads(program: Program, mark: str, file: Path, text: str) -> None:
+    """Change a file, and wait until the reloader has begun anew and says ``mark`` again.
+
+    A change before its first look at the files is none to it; then they are changed once more.
+    """
+    said = program.output().count(mark)
+    for _ in range(10):
+        file.write_text(text)
+        deadline = time.monotonic() + PATIENCE / 10
+        while time.monotonic() < deadline:
+            if program.output().count(mark) > said:
+                return
+            time.sleep(0.05)
+    raise AssertionError(f"it did not reload:\n{program.output()}")
+
+
 def listening(port: int, program: Program) -> None:
     """Wait until a server answers."""
 

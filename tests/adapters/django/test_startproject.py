@@ -13,7 +13,7 @@ import pytest
 from durably.testing.postgres import PostgresServer
 from tests.adapters.django.page import make_project, run
 from tests.adapters.django.project import database
-from tests.adapters.django.serving import Program, ask, free_port, listening, running, until
+from tests.adapters.django.serving import ask, free_port, listening, reloads, running, until
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -84,7 +84,8 @@ def test_the_reloader_begins_anew_and_all_goes_on(project: Path) -> None:
     with running(project, "manage.py", "runserver", str(port)) as server:
         listening(port, server)
         before = place(port)
-        changed(project, server)
+        views = project / "shop" / "views.py"
+        reloads(server, "Quit the server with", views, views.read_text() + "\n")
         listening(port, server)
         assert ask(port, f"orders/{before}") == (200, {"status": "ENQUEUED"})
         work(project, port, before)
@@ -104,8 +105,7 @@ def test_a_worker_that_reloads_executes_with_the_new_code(project: Path) -> None
         workflows = project / "shop" / "workflows.py"
         text = workflows.read_text()
         try:
-            workflows.write_text(text.replace("charged for", "billed for"))
-            until(lambda: worker.output().count("Durably executes") == 2, worker.output)
+            reloads(worker, "Durably executes", workflows, text.replace("charged for", "billed for"))
             assert outcome(port, place(port))["receipt"].startswith("billed for widget")
         finally:
             workflows.write_text(text)
@@ -122,14 +122,6 @@ def test_a_web_process_executes_in_its_lifespan(project: Path) -> None:
         assert "Application shutdown complete" in server.output()
         assert "Traceback" not in server.output()
     assert "executor         none" in run(project, "manage.py", "durably_status")
-
-
-def changed(folder: Path, program: Program) -> None:
-    """Have the reloader see a change, and wait until it has begun anew."""
-    starts = program.output().count("Quit the server with")
-    views = folder / "shop" / "views.py"
-    views.write_text(views.read_text() + "\n")
-    until(lambda: program.output().count("Quit the server with") > starts, program.output)
 
 
 def test_the_projects_tests_pass(project: Path) -> None:
