@@ -104,8 +104,15 @@ def _blocking(
 class BlockingVerbs:
     """The verbs of ``AwaitedVerbs``, blocking; ``aio`` has them awaited."""
 
-    def __init__(self, connection: Callable[[], Connected]) -> None:
-        self.aio = AwaitedVerbs(connection)
+    def _connection(self) -> Connected:
+        """The open system database; NotLaunchedError."""
+        raise NotImplementedError
+
+    @property
+    def aio(self) -> AwaitedVerbs:
+        """The same verbs, awaited."""
+        # Made anew, since one that is kept would keep its engine alive in a circle.
+        return AwaitedVerbs(self._connection)
 
     send = _blocking(AwaitedVerbs.send)
     send_bulk = _blocking(AwaitedVerbs.send_bulk)
@@ -155,7 +162,6 @@ class Client(BlockingVerbs):
     """
 
     def __init__(self, name: str, system_database_url: str | None = None, *, notifications: bool = True) -> None:
-        super().__init__(self._require)
         self._settings = resolve(
             name,
             adapter_url=None,
@@ -167,7 +173,7 @@ class Client(BlockingVerbs):
         self._mutex = threading.Lock()
         self._connected: Connected | None = None
 
-    def _require(self) -> Connected:
+    def _connection(self) -> Connected:
         connected = self._connected
         if connected is not None:
             return connected
@@ -203,13 +209,13 @@ class Client(BlockingVerbs):
     ) -> WorkflowHandle[R]:
         """The handle of the workflow that has its outcome first. WaitTimeoutError."""
         refuse_on_loop("wait_first")
-        first = drive(results.first(self._require(), [one.workflow_id for one in handles], timeout_seconds))
+        first = drive(results.first(self._connection(), [one.workflow_id for one in handles], timeout_seconds))
         return next(one for one in handles if one.workflow_id == first)
 
     def wait_all(self, handles: Sequence[WorkflowHandle[R]], *, timeout_seconds: float | None = None) -> list[R]:
         """Wait for all; what they returned, in order, or the first one's error, in order, raised. WaitTimeoutError."""
         refuse_on_loop("wait_all")
-        return drive(results.all_of(self._require(), [one.awaited for one in handles], timeout_seconds))
+        return drive(results.all_of(self._connection(), [one.awaited for one in handles], timeout_seconds))
 
     def close(self) -> None:
         """Disconnect; the next verb connects again. Who waits in other threads gets NotLaunchedError."""
@@ -227,7 +233,7 @@ class Client(BlockingVerbs):
         self.close()
 
     async def __aenter__(self) -> Self:
-        await Offload(self._require, _in_thread)
+        await Offload(self._connection, _in_thread)
         return self
 
     async def __aexit__(

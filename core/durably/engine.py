@@ -83,7 +83,6 @@ class Durably(BlockingVerbs):
         serializer: Serializer | None = None,
         clock: Clock | None = None,
     ) -> None:
-        super().__init__(self._connection)
         self._settings = resolve(
             name,
             adapter_url=adapter_url(adapters),
