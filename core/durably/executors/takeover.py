@@ -85,10 +85,7 @@ class Takeover:
     # -- news ----------------------------------------------------------------------------------------------------
 
     def _cancelled(self, name: str) -> None:
-        life = Life.named(name)
-        run = self._services.active.get(life.workflow_id)
-        if run is not None and run.life == life:
-            run.stop("it was cancelled, or another executor took it over")
+        self._services.active.lose(Life.named(name))
 
     def _work(self, name: str) -> None:
         if name == ANYTHING and self._clock.monotonic() - self._claimed_at < self._look_seconds / 4:
