@@ -164,7 +164,7 @@ class Rounds:
 
 
 def _zygote(lane: Lane) -> Zygote:
-    return lane.zygote
+    return lane.zygote("sqlalchemy")  # any: no transaction is run
 
 
 class TalkRound:

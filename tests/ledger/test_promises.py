@@ -38,6 +38,25 @@ def test_a_cancellation_is_announced_to_those_who_waited_before_it() -> None:
     after = outcomes.promise("w")
     outcomes.announce("w", CANCELLED, moment)
     assert (before.done(), after.done()) == (True, False)
+
+
+def test_those_who_began_to_wait_meanwhile_are_asked_for_again() -> None:
+    outcomes = Outcomes()
+    moment = outcomes.moment
+    promise = outcomes.promise("w")
+    outcomes.found(outcomes.awaited(), {"w": None})  # just before it is written
+    assert not outcomes.has_new
+    outcomes.announce("w", CANCELLED, moment)
+    assert not promise.done()
+    assert outcomes.has_new
+    outcomes.found(outcomes.awaited([]), {"w": CANCELLED})
+    assert promise.result() == CANCELLED
+
+
+def test_the_last_outcome_is_everybodys() -> None:
+    outcomes = Outcomes()
+    outcomes.promise("w")
+    after = outcomes.promise("w")
     outcomes.announce("w", DONE)
     assert after.result() == DONE
 

@@ -403,6 +403,9 @@ class Runner:
 
     async def result(self, workflow_id: str, declaration: Declaration | None, expect: TypeTable | None = None) -> Any:
         """Wait for a workflow's outcome, whoever executes it; its value, or its error."""
-        outcome = await self.services.outcomes.promise(workflow_id)
+        promise, frame = self.services.outcomes.promise(workflow_id), context.frame()
+        if frame is not None and frame.body is None and isinstance(frame.run, Run):
+            await frame.run.wait_along(promise, None)
+        outcome = await promise
         types = expect or (declaration.types if declaration is not None else None)
         return decode_outcome(self.services.serialization, workflow_id, outcome, types)

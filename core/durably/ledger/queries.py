@@ -120,22 +120,26 @@ class Claimant(NamedTuple):
     names: tuple[str, ...]
 
 
-_CLAIM = (
-    "WITH picked AS MATERIALIZED (SELECT workflow_uuid FROM {t}workflow_status"  # noqa: S608
+_CLAIMABLE = (
+    "SELECT workflow_uuid FROM {t}workflow_status"
     " WHERE application_name = ?"
     " AND (application_version IS NULL OR application_version = ?) AND name IN ({in_json})"
     # What is late already is left to be cancelled.
     " AND (workflow_deadline_epoch_ms IS NULL OR workflow_deadline_epoch_ms > {now})"
-    " AND _CONDITION_ ORDER BY created_at LIMIT ? {skip_locked})"
+    " AND _CONDITION_"
+)
+_CLAIM = (
+    f"WITH picked AS MATERIALIZED ({_CLAIMABLE} ORDER BY created_at LIMIT ? {{skip_locked}})"  # noqa: S608
     " UPDATE {t}workflow_status SET status = 'PENDING', executor_id = ?, attempt = attempt + 1,"
     " started_at_epoch_ms = {now}, workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms,"
     " {now} + workflow_timeout_ms)_CHANGES_"
     f" WHERE workflow_uuid IN (SELECT workflow_uuid FROM picked) RETURNING {_STATUS_COLUMNS}"
 )
-_CLAIM_WAITING = _CLAIM.replace("_CONDITION_", "status = 'ENQUEUED' AND queue_name IS NULL").replace("_CHANGES_", "")
+_WAITING, _LOST = "status = 'ENQUEUED' AND queue_name IS NULL", "status = 'PENDING' AND executor_id = ?"
+_CLAIM_WAITING = _CLAIM.replace("_CONDITION_", _WAITING).replace("_CHANGES_", "")
 _CHECKPOINTS = "(SELECT count(*) FROM {t}operation_outputs o WHERE o.workflow_uuid = {t}workflow_status.workflow_uuid)"
 # Progress since the last take-over starts the count of recovery attempts anew.
-_CLAIM_LOST = _CLAIM.replace("_CONDITION_", "status = 'PENDING' AND executor_id = ?").replace(
+_CLAIM_LOST = _CLAIM.replace("_CONDITION_", _LOST).replace(
     "_CHANGES_",
     f", recovery_attempts = CASE WHEN {_CHECKPOINTS} > progress THEN 1 ELSE recovery_attempts + 1 END,"
     f" progress = {_CHECKPOINTS}",
@@ -157,6 +161,14 @@ def claim_lost_by(claimant: Claimant, lost_executor_id: str, limit: int) -> Clai
     return lambda session: _claimed(
         session, session.execute(_CLAIM_LOST, (*params, lost_executor_id, limit, claimant.executor_id))
     )
+
+
+def claimable(session: Session, claimant: Claimant, lost_executor_id: str | None = None) -> bool:
+    """Whether something can be claimed: what waits, or what that executor left. A claim passes over what is locked."""
+    params = (claimant.application_name, claimant.application_version, json.dumps(claimant.names))
+    if lost_executor_id is None:
+        return bool(session.execute(f"{_CLAIMABLE.replace('_CONDITION_', _WAITING)} LIMIT 1", params))
+    return bool(session.execute(f"{_CLAIMABLE.replace('_CONDITION_', _LOST)} LIMIT 1", (*params, lost_executor_id)))
 
 
 def _claimed(session: Session, rows: list[tuple[Any, ...]]) -> list[Claimed]:

@@ -76,13 +76,7 @@ async def _outcome(
 
 async def _kept(connection: Connection, run: CallingRun | None, promise: Promise[Any], seconds: float | None) -> bool:
     if run is not None:
-        # A promise of its own, since the run's end keeps whatever it waits for.
-        mine: Promise[None] = Promise()
-        promise.tell(mine)
-        try:
-            await run.wait(mine, seconds)
-        finally:
-            promise.untell(mine)
+        await run.wait_along(promise, seconds)
     elif seconds is None:
         await promise
     else:
