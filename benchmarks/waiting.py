@@ -1,8 +1,8 @@
 """What waiting and talking cost, beside DBOS where it does the same: ``python -m benchmarks.waiting``.
 
 Between two processes: how long after it happens a message, an event, a result is known. In one process: a hundred
-children fanned out and joined, two workflows that send to each other, and a crowd that waits. The systems take turns, on
-an empty database each; nothing here fails because of a time: the report says what was reached.
+children fanned out and joined, two workflows that send to each other, and a crowd that waits. The systems take turns,
+on an empty database each; nothing here fails because of a time: the report says what was reached.
 """
 
 from __future__ import annotations
