@@ -6,6 +6,7 @@ import os
 import sys
 import threading
 import time
+from functools import partial
 from uuid import uuid4
 
 import durably
@@ -76,9 +77,8 @@ class Durably:
         if kind == "message":
             with durably.workflow_options(workflow_id=name):
                 return receiver()
-        if kind == "event":
-            return time.monotonic_ns() - int(durably.get_event(name, "moment", timeout_seconds=60))
-        value = durably.get_result(name, timeout_seconds=60)
+        wait = partial(durably.get_event, key="moment") if kind == "event" else durably.get_result
+        value = wait(name, timeout_seconds=60)
         return time.monotonic_ns() - int(value)
 
     def tell(self, kind: Kind, name: str) -> None:
