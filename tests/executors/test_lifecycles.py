@@ -9,8 +9,8 @@ from durably import Client, Durably
 from tests.execution.rows import rows
 from tests.executors.lifecycles import Figures, Lifecycle
 
-#: The whole number is 300; ``DURABLY_LIFECYCLES`` says how many of them, and ``DURABLY_SEED`` where they begin.
-COUNT = int(os.environ.get("DURABLY_LIFECYCLES", "60"))
+#: ``DURABLY_LIFECYCLES`` says how many, and ``DURABLY_SEED`` where they begin.
+COUNT = int(os.environ.get("DURABLY_LIFECYCLES", "300"))
 SEED = int(os.environ.get("DURABLY_SEED", "20250"))
 AT_ONCE = 8
 

@@ -10,8 +10,21 @@ import pytest
 
 import durably
 from durably import Client, Durably, Status, WorkflowCancelledError, crashpoints, workflow
-from tests.execution.rows import checkpoints, rows
-from tests.managing.flows import KINDS, LONG, THREE, WAITER, WAITS, Stand, echo, note, note_later, other, start, stay
+from tests.execution.rows import checkpoints
+from tests.managing.flows import (
+    KINDS,
+    LONG,
+    THREE,
+    WAITER,
+    WAITS,
+    Stand,
+    echo,
+    note,
+    note_later,
+    other,
+    start,
+    stay,
+)
 
 #: A cancellation is noticed sooner; a busy machine is slow.
 SOON = 3.0
@@ -166,73 +179,6 @@ def test_before_an_executor_has_claimed_it(system_url: str) -> None:
         assert [durably.get_result(one, timeout_seconds=LONG) for one in ("w0", "w2")] == [None, None]
         assert durably.get_workflow_status("w1").attempt == 0
     assert sorted(ran) == [0, 2]
-
-
-@workflow
-def tree(height: int) -> str:
-    """Two children each, down to leaves that stand still."""
-    if height == 0:
-        return stay("leaf")
-    left, right = durably.start_workflow(tree, height - 1), durably.start_workflow(tree, height - 1)
-    return left.get_result() + right.get_result()
-
-
-@pytest.mark.parametrize("children", [False, True])
-def test_with_and_without_children(system_url: str, stand: Stand, children: bool) -> None:
-    with Durably("cancel", system_database_url=system_url):
-        handle = start(tree, "t", 2)
-        start(tree, "beside", 0)
-        stand.arrived(5)
-        durably.cancel_workflow("t", children=children)
-        with pytest.raises(WorkflowCancelledError):
-            handle.get_result(timeout_seconds=SOON)
-        by_status = durably.count_workflows(group_by=["status"])
-        assert by_status == ({("CANCELLED",): 7, ("PENDING",): 1} if children else {("CANCELLED",): 1, ("PENDING",): 7})
-        stand.go.set()
-        assert durably.get_result("beside", timeout_seconds=LONG) == "leaf"
-        if not children:
-            assert durably.get_result("t-1", timeout_seconds=LONG) == "leafleaf"
-    # The parents do not take the cancellation of their children for these children's results.
-    failed = rows(system_url, "SELECT count(*) FROM durably.operation_outputs WHERE error IS NOT NULL")
-    assert failed == [(0,)]
-
-
-def test_a_child_that_is_called_and_cancelled_with_its_parent_is_not_its_result(system_url: str, stand: Stand) -> None:
-    @workflow
-    def child() -> str:
-        stay("child")
-        return note("after")
-
-    @workflow
-    def parent() -> str:
-        return child() + note("parent")
-
-    with Durably("cancel", system_database_url=system_url):
-        handle = start(parent, "p")
-        stand.arrived()
-        durably.cancel_workflow("p", children=True)
-        stand.go.set()
-        for one in ("p", "p-1"):
-            with pytest.raises(WorkflowCancelledError):
-                durably.get_result(one, timeout_seconds=SOON)
-        durably.resume_workflows(["p", "p-1"])
-        assert handle.get_result(timeout_seconds=LONG) == "afterparent"
-    assert stand.ran["after"] == stand.ran["parent"] == 1
-
-
-def test_a_childs_own_cancellation_is_its_parents_to_catch(system_url: str, stand: Stand) -> None:
-    @workflow
-    def parent() -> str:
-        child = durably.start_workflow(WAITER["plain"], "sleep")
-        with pytest.raises(WorkflowCancelledError):
-            child.get_result()
-        return "caught"
-
-    with Durably("cancel", system_database_url=system_url):
-        handle = start(parent, "p")
-        stand.arrived()
-        durably.cancel_workflow("p-1")
-        assert handle.get_result(timeout_seconds=LONG) == "caught"
 
 
 def test_an_executor_elsewhere_hears_of_it(system_url: str, stand: Stand) -> None:
