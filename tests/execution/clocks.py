@@ -27,7 +27,7 @@ class SteppingClock(SystemClock):
     def monotonic(self) -> float:
         return super().monotonic() + self._ahead
 
-    def sleep(self, seconds: float, until: Promise[Any] | None = None) -> Awaitable[object]:  # noqa: ARG002
+    def sleep(self, seconds: float, until: Promise[Any] | None = None) -> Awaitable[object]:
         with self._lock:
             self.sleeps.append(seconds)
             self._ahead += seconds
