@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import uuid4
 
@@ -16,6 +19,7 @@ from durably.registry import registry
 T = TypeVar("T")
 
 MAX_ID = 255
+MAX_SECONDS = 1e10  # 300 years; a deadline still fits into a bigint of milliseconds
 
 
 def workflow_id() -> str | None:
@@ -45,18 +49,72 @@ def attempt() -> int:
     return frame.body.attempt if frame is not None and frame.body is not None else 1
 
 
+class _Inherited:
+    """The default of ``timeout_seconds``: a child has its parent's deadline."""
+
+    def __repr__(self) -> str:
+        return "inherited"
+
+
+INHERITED = _Inherited()
+
+
 @contextmanager
-def workflow_options(*, workflow_id: str | None = None) -> Iterator[None]:
+def workflow_options(
+    *,
+    workflow_id: str | None = None,
+    timeout_seconds: float | _Inherited | None = INHERITED,
+    deadline: datetime | None = None,
+    attributes: Mapping[str, Any] | None = None,
+    application_version: str | None = None,
+) -> Iterator[None]:
     """Options for the starts inside the block.
 
     ``workflow_id``: the id of the one workflow that is started inside, which makes the start idempotent: a second start
     with the same id, here or elsewhere, gets the first one's outcome. A second start in the same block raises
     OptionsReusedError.
+    ``timeout_seconds``: how long the workflow may execute, counted from when it begins; ``deadline``: the same as an
+    aware datetime. When it is over, the workflow is cancelled, whatever has been restarted meanwhile. Children inherit
+    it; ``timeout_seconds=None`` detaches them.
+    ``attributes``: a JSON object to find the workflow by. ``application_version``: which executors may run it.
     """
     if workflow_id is not None:
-        _check_id(workflow_id)
-    with context.options_set(OptionsBlock(workflow_id=workflow_id)):
+        check_id(workflow_id)
+    detached = timeout_seconds is None
+    seconds = None if isinstance(timeout_seconds, _Inherited) else timeout_seconds
+    if seconds is not None and not 0 < seconds < MAX_SECONDS:
+        raise ConfigurationError(f"timeout_seconds is {seconds!r}; give a positive number of seconds, or None")
+    if deadline is not None and deadline.tzinfo is None:
+        raise ConfigurationError(f"the deadline {deadline!r} has no time zone; for example datetime.now(timezone.utc)")
+    if deadline is not None and seconds is not None:
+        raise ConfigurationError("give timeout_seconds or deadline, not both")
+    block = OptionsBlock(
+        workflow_id=workflow_id,
+        application_version=application_version,
+        timeout_ms=int(seconds * 1000) if seconds is not None else None,
+        deadline_ms=int(deadline.timestamp() * 1000) if deadline is not None else None,
+        detached=detached,
+        attributes=checked_attributes(attributes) if attributes is not None else None,
+    )
+    with context.options_set(block):
         yield
+
+
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def checked_attributes(attributes: object) -> str:
+    """Attributes as JSON text; ConfigurationError for what is no plain JSON object."""
+    try:
+        text = json.dumps(attributes, allow_nan=False)
+        if not isinstance(attributes, Mapping) or json.loads(text) != attributes:
+            raise ValueError("it is not what JSON makes of it")
+        json.dumps(attributes, ensure_ascii=False).encode()  # no halves of surrogate pairs
+        if _NUL.search(text):
+            raise ValueError("PostgreSQL stores no NUL characters in JSON")
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"attributes must be a plain JSON object with text keys: {error}") from error
+    return text
 
 
 @contextmanager
@@ -69,7 +127,8 @@ def outside_transaction() -> Iterator[None]:
         yield
 
 
-def _check_id(given: object) -> None:
+def check_id(given: object) -> None:
+    """ConfigurationError for what cannot be the id of a new workflow."""
     if not isinstance(given, str) or not given.strip() or len(given) > MAX_ID or not given.isprintable():
         raise ConfigurationError(
             f"the workflow id {given!r} is not usable; give 1 to {MAX_ID} printable characters, not only blanks"

@@ -24,8 +24,8 @@ class Clock(Protocol):
         """Seconds on a clock that never goes back."""
         ...
 
-    def sleep(self, seconds: float) -> Awaitable[object]:
-        """Wait; awaitable from blocking and from asynchronous code."""
+    def sleep(self, seconds: float, until: Promise[Any] | None = None) -> Awaitable[object]:
+        """Wait, at most until the promise is kept; awaitable from blocking and from asynchronous code."""
         ...
 
     def within(self, promise: Promise[Any], seconds: float) -> Awaitable[bool]:
@@ -46,8 +46,8 @@ class SystemClock:
     def monotonic(self) -> float:
         return time.monotonic()
 
-    def sleep(self, seconds: float) -> Awaitable[object]:
-        return Within(Promise[None](), max(seconds, 0.0))
+    def sleep(self, seconds: float, until: Promise[Any] | None = None) -> Awaitable[object]:
+        return Within(until or Promise[None](), max(seconds, 0.0))
 
     def within(self, promise: Promise[Any], seconds: float) -> Awaitable[bool]:
         return Within(promise, max(seconds, 0.0))

@@ -77,6 +77,7 @@ class Settings:
     executor_label: str | None = None
     run_migrations: bool = True
     transaction_pooler: bool = False
+    notifications: bool = True
     lease_seconds: float = 10.0
     transaction_retry_seconds: float = 300.0
 

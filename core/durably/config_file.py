@@ -36,6 +36,7 @@ KEYS: Mapping[str, type] = {
     "executor_id": str,
     "run_migrations": bool,
     "transaction_pooler": bool,
+    "notifications": bool,
     "lease_seconds": float,
     "transaction_retry_seconds": float,
 }

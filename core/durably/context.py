@@ -85,14 +85,20 @@ class Body(NamedTuple):
     key: str
     attempt: int
     transaction: bool = False
+    #: Counts what the body sends and writes, from 1 in each attempt.
+    counter: Iterator[int] | None = None
 
 
 class Frame(NamedTuple):
-    """The current workflow and, inside a step or transaction, its body."""
+    """The current workflow and, inside a step or transaction, its body.
+
+    ``task``: in an asynchronous workflow, the one task that may call in this branch.
+    """
 
     run: CurrentRun
     branch: str = ""
     body: Body | None = None
+    task: object = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ def entered(new: Frame | None) -> _Put[Frame | None]:
 def body(new: Body) -> _Put[Frame | None]:
     """Enter the body of a step or transaction of the current workflow, if there is one."""
     current = _frame.get()
-    return _Put(_frame, Frame(current.run, current.branch, new) if current is not None else None)
+    return _Put(_frame, current._replace(body=new) if current is not None else None)
 
 
 # -- transactions ------------------------------------------------------------------------------------------------
@@ -356,6 +362,11 @@ class OptionsBlock:
 
     workflow_id: str | None = None
     application_version: str | None = None
+    timeout_ms: int | None = None
+    deadline_ms: int | None = None
+    #: ``timeout_seconds=None`` was given: children do not inherit the deadline.
+    detached: bool = False
+    attributes: str | None = None
     used_by: str | None = field(default=None)
 
     def take_workflow_id(self, workflow: str) -> str | None:

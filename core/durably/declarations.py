@@ -80,16 +80,23 @@ def _sync_workflow(declaration: Declaration) -> Callable[..., Any]:
 
 
 def _async_workflow(declaration: Declaration) -> Callable[..., Any]:
+    # A plain def that gives a coroutine, so that a child's place is that of its call, and not of its first turn.
     @functools.wraps(declaration.function)
-    async def call(*args: Any, **kwargs: Any) -> Any:
+    def call(*args: Any, **kwargs: Any) -> Any:
         frame = context.frame()
         if frame is None:
-            return await context.current_engine().call_workflow(declaration, args, kwargs)
+            return _call_workflow(declaration, args, kwargs)
         if frame.body is not None:
             raise _workflow_in_body(declaration, frame)
-        return await frame.run.call(declaration, args, kwargs)
+        return frame.run.call(declaration, args, kwargs)
 
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(call)
     return call
+
+
+async def _call_workflow(declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return await context.current_engine().call_workflow(declaration, args, kwargs)
 
 
 def _sync_function(declaration: Declaration) -> Callable[..., Any]:

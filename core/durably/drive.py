@@ -37,7 +37,7 @@ def running_loop() -> asyncio.AbstractEventLoop | None:
 class Promise(Generic[T]):
     """A result that somebody will deliver; awaitable from either driver, by any number of waiters."""
 
-    __slots__ = ("_error", "_futures", "_lock", "_locks", "_settled", "_value")
+    __slots__ = ("__weakref__", "_error", "_followers", "_futures", "_lock", "_locks", "_settled", "_value")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -46,6 +46,7 @@ class Promise(Generic[T]):
         self._error: BaseException | None = None
         self._locks: list[threading.Lock] | None = None
         self._futures: list[asyncio.Future[None]] | None = None
+        self._followers: list[Promise[None]] | None = None
 
     def done(self) -> bool:
         """Whether a result or an error has been delivered."""
@@ -94,6 +95,19 @@ class Promise(Generic[T]):
             self._locks = [one for one in self._locks or () if one is not waiter] or None
             self._futures = [one for one in self._futures or () if one is not waiter] or None
 
+    def tell(self, other: Promise[None]) -> None:
+        """Have ``other`` kept when this one is, be it with an error."""
+        with self._lock:
+            if not self._settled:
+                self._followers = [*(self._followers or ()), other]
+                return
+        other.set_result(None)
+
+    def untell(self, other: Promise[None]) -> None:
+        """The reverse, so that a promise that is long in coming does not collect them."""
+        with self._lock:
+            self._followers = [one for one in self._followers or () if one is not other] or None
+
     def __await__(self) -> Generator[Any, Any, T]:
         if not self._settled:
             loop = running_loop()
@@ -113,11 +127,16 @@ class Promise(Generic[T]):
         with self._lock:
             if not self._settled:
                 self._value, self._error, self._settled = value, error, True
-            return self._locks or [], self._futures or []
+            locks, futures = self._locks or [], self._futures or []
+            followers = self._followers or ()
+        for follower in followers:
+            more_locks, more_futures = follower.settle(None, None)
+            locks, futures = [*locks, *more_locks], [*futures, *more_futures]
+        return locks, futures
 
     def woken(self) -> None:
         """All who waited have been woken. For ``deliver`` only."""
-        self._locks = self._futures = None
+        self._locks = self._futures = self._followers = None
 
 
 Delivery = tuple[Promise[Any], Any, "BaseException | None"]

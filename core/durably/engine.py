@@ -9,11 +9,12 @@ import contextlib
 import functools
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from durably import context
+from durably.client import BlockingVerbs, Connected
 from durably.clock import Clock, SystemClock
 from durably.config import Executes, resolve
 from durably.declared import Declaration, declaration_of
@@ -25,6 +26,7 @@ from durably.errors import (
     WaitInsideTransactionError,
     WorkflowNotFoundError,
 )
+from durably.managing import results
 from durably.model import WorkflowStatus
 from durably.plugins import adapter_url, adapters_from_url
 from durably.serialization import Serialization, Serializer, TypeTable
@@ -44,7 +46,7 @@ log = logging.getLogger("durably")
 DRAIN_SECONDS = 30.0
 
 
-class Durably:
+class Durably(BlockingVerbs):
     """One application's durable execution.
 
     ``name``: the application; rows carry it, and executors of one application take over from each other.
@@ -58,6 +60,7 @@ class Durably:
     ``loop``: where background coroutines run, instead of the thread ``durably-loop``.
     ``lease_seconds``: how soon others take over when this process stalls or its machine is lost.
     ``transaction_pooler``: the system database is behind a pooler in transaction mode (pgbouncer).
+    ``notifications``: hear of news through LISTEN on PostgreSQL, and the WAL file on SQLite; False polls once a second.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class Durably:
         loop: asyncio.AbstractEventLoop | None = None,
         run_migrations: bool = True,
         transaction_pooler: bool = False,
+        notifications: bool = True,
         lease_seconds: float = 10.0,
         transaction_retry_seconds: float = 300.0,
         serializer: Serializer | None = None,
@@ -90,6 +94,7 @@ class Durably:
             executor_label=executor_id,
             run_migrations=run_migrations,
             transaction_pooler=transaction_pooler,
+            notifications=notifications,
             lease_seconds=lease_seconds,
             transaction_retry_seconds=transaction_retry_seconds,
         )
@@ -209,10 +214,14 @@ class Durably:
     ) -> tuple[str, TypeTable]:
         """Start a workflow in the background; its id, and the classes its value may have."""
         declaration = _workflow(function)
+        from durably.execution.waits import workflow_code
+
         receiver = getattr(function, "__self__", None)
         args = args if receiver is None else (receiver, *args)
         launched = self._require()
         joined = launched.open_transaction()
+        if joined is None and (run := workflow_code()) is not None:
+            return await launched.start_child(run, declaration, args, kwargs), declaration.types
         workflow_id = launched.new_workflow_id(declaration)
         if joined is not None:
             await launched.runner.join(joined, declaration, args, kwargs, workflow_id)
@@ -244,7 +253,25 @@ class Durably:
 
     async def status(self, workflow_id: str) -> WorkflowStatus:
         """The row of a workflow; WorkflowNotFoundError."""
-        return await self._require().connected.status(workflow_id)
+        return await self.aio.get_workflow_status(workflow_id)
+
+    async def cancel(self, workflow_id: str) -> None:
+        """Cancel a workflow."""
+        await self.aio.cancel_workflow(workflow_id)
+
+    async def resume(self, workflow_id: str) -> None:
+        """Resume a workflow. WorkflowNotFoundError."""
+        await self.aio.resume_workflow(workflow_id)
+
+    async def first(self, workflow_ids: Sequence[str], timeout_seconds: float | None) -> str:
+        """The id of the workflow that has its outcome first."""
+        return await results.first(self._connection(), workflow_ids, timeout_seconds)
+
+    async def all_of(
+        self, workflows: Sequence[tuple[str, TypeTable | None]], timeout_seconds: float | None
+    ) -> list[Any]:
+        """The values of all these workflows."""
+        return await results.all_of(self._connection(), workflows, timeout_seconds)
 
     async def result(
         self, workflow_id: str, *, timeout_seconds: float | None = None, expect: TypeTable | None = None
@@ -264,6 +291,9 @@ class Durably:
                 "here exists once that commits; wait for it afterwards",
                 workflow_id=workflow_id,
             ) from error
+
+    def _connection(self) -> Connected:
+        return self._require().connected
 
     def _require(self) -> Launched:
         launched = self._launched

@@ -34,7 +34,7 @@ async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
         args = (function.__self__, *args)  # type: ignore[attr-defined]
     if declaration.kind == "workflow":
         raise ConfigurationError(f"{declaration} is a workflow; call it, or start it, rather than run it as a step")
-    run, key = frame.run, frame.run.next_key()
+    run, key = frame.run, frame.run.next_key(declaration.name)
     if declaration.is_async and not run.asynchronous:
         raise BlockingCallError(
             f"step {declaration.name!r} is a coroutine function, and workflow {run.workflow_id!r} is a plain function "
@@ -43,7 +43,8 @@ async def run_inline(first: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     if declaration.is_async or running_loop() is None:
         return await run.call_at(key, declaration, args, kwargs)
     here = contextvars.copy_context()
-    return await Offload(lambda: here.run(drive, run.call_at(key, declaration, args, kwargs)), run.services.in_thread)
+    call = Offload(lambda: here.run(drive, run.call_at(key, declaration, args, kwargs)), run.services.in_thread)
+    return await run.busy(call)
 
 
 async def _plainly(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from durably import context
-from durably.client import Connected, open_ledger
+from durably.client import Connected
 from durably.clock import Clock
 from durably.config import Settings
 from durably.context import CurrentEngine
@@ -22,10 +22,12 @@ from durably.execution.places import Loop, Threads
 from durably.execution.run import Run
 from durably.execution.runner import Ready, Runner
 from durably.execution.services import Services
+from durably.execution.waits import ANY
 from durably.executors.lease import LeaseKeeper
 from durably.executors.takeover import Takeover
 from durably.ledger import queries
 from durably.ledger.queries import Claimant
+from durably.model import CheckpointKey
 from durably.registry import registry
 from durably.serialization import Serialization
 
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     import asyncio
 
 log = logging.getLogger("durably")
+
+START = "durably.start_workflow"
 
 #: How long a shutdown waits for a claim that is on its way.
 CLAIM_SECONDS = 5.0
@@ -57,7 +61,7 @@ class Launched:
         claimant = Claimant(settings.name, str(uuid4()), settings.application_version, ())
         self.threads = Threads("durably-workflow", lambda ends: adapters.release(ends=ends))
         self.loop = Loop(loop)
-        self.connected = Connected(open_ledger(settings, clock), serialization, clock)
+        self.connected = Connected(settings, serialization, clock)
         lease = LeaseKeeper(
             self.connected.ledger,
             clock,
@@ -99,6 +103,7 @@ class Launched:
             claims=settings.executes == "all",
         )
         lease.lapsed = self._takeover.stop_lost
+        self.services.due_in = self._takeover.due_in
 
     def begin(self) -> None:
         """Look for work from now on."""
@@ -118,8 +123,26 @@ class Launched:
                     f"{frame.run.workflow_id!r}, which may run again; name what it starts, with "
                     "`durably.workflow_options(workflow_id=...)`, or start it from the workflow itself"
                 )
-            return child_id(frame.run, frame.run.next_key())
+            return child_id(frame.run, frame.run.next_key(declaration.name))
         return str(uuid4())
+
+    async def start_child(
+        self, run: CallingRun, declaration: Declaration, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> str:
+        """Start a workflow as the next function of another one, recorded with it in one transaction; its id."""
+        given = context.options().take_workflow_id(declaration.name)
+
+        async def perform(key: CheckpointKey) -> str:
+            workflow_id = given or child_id(run, key)
+            held = self.executor is not None
+            recorded = run.output_checkpoint(workflow_id, key, START, ANY)
+            done = run.command(key, recorded, self.services.clock.now_ms(), workflow_id)
+            ready = await self.runner.start_beside(declaration, args, kwargs, workflow_id, done, held=held)
+            if ready is not None:
+                self.dispatch(ready)
+            return workflow_id
+
+        return await run.operation(START, perform, ANY)
 
     def open_transaction(self) -> Open | None:
         """A transaction that the caller has open, if an adapter can tell of one."""

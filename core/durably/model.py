@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Status(str, Enum):
@@ -56,6 +57,27 @@ class Fence(NamedTuple):
     attempt: int
 
 
+class Life(NamedTuple):
+    """One claim of one workflow, as news of its end names it: what is late must not meet the claim after it."""
+
+    run_id: str
+    attempt: int
+    workflow_id: str
+
+    def __str__(self) -> str:
+        return f"{self.run_id}/{self.attempt}/{self.workflow_id}"
+
+    @classmethod
+    def named(cls, text: str) -> Life:
+        """The reverse of ``str``."""
+        run_id, attempt, workflow_id = text.split("/", 2)
+        return cls(run_id, int(attempt), workflow_id)
+
+
+#: Ends the name of a branch that holds ends of waits, and no checkpoints of calls.
+DEADLINES = "!"
+
+
 class CheckpointKey(NamedTuple):
     """The place of a checkpoint within one workflow: the arm of a gather ('' outside), and the function id from 1."""
 
@@ -64,6 +86,10 @@ class CheckpointKey(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.branch}/{self.function_id}" if self.branch else str(self.function_id)
+
+    def deadline(self) -> CheckpointKey:
+        """Where the end of a wait that is not over is written down: beside its place, in a branch for that."""
+        return CheckpointKey(f"{self.branch}{DEADLINES}", self.function_id)
 
 
 class Checkpoint(NamedTuple):
@@ -89,6 +115,8 @@ class WorkflowStatus:
     """One workflow as its row tells it. Times are milliseconds since the Unix epoch, by the database's clock.
 
     ``attempt`` counts every claim; ``recovery_attempts`` only those after a lost lease, since the last progress.
+    ``inputs`` (positional and named arguments), ``output`` and ``error`` are there in lists that ask for payloads; what
+    this process cannot decode is given as the text that is stored.
     """
 
     workflow_id: str
@@ -104,4 +132,83 @@ class WorkflowStatus:
     attempt: int
     recovery_attempts: int
     created_at: int
+    started_at: int | None
     completed_at: int | None
+    parent_workflow_id: str | None
+    timeout_ms: int | None
+    deadline: int | None
+    forked_from: str | None
+    authenticated_user: str | None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[tuple[Any, ...], dict[str, Any]] | str | None = None
+    output: Any = None
+    error: Exception | None = None
+
+    @property
+    def cursor(self) -> str:
+        """Where a list goes on after this workflow: ``WorkflowQuery(after=last.cursor)``."""
+        return f"{self.created_at}/{self.workflow_id}"
+
+
+@dataclass(frozen=True)
+class StepInfo:
+    """One checkpoint of a workflow. Times are milliseconds since the Unix epoch."""
+
+    #: The arm of a gather; empty outside one.
+    branch: str
+    function_id: int
+    name: str
+    child_workflow_id: str | None
+    started_at: int | None
+    completed_at: int | None
+    failed: bool
+    #: Only where payloads were asked for.
+    output: Any = None
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class WorkflowQuery:
+    """Which workflows to list or count. Every filter that is given must hold; lists mean "one of these".
+
+    Times are aware datetimes; ``…_after`` includes its moment, ``…_before`` does not. ``attributes``: a workflow's must
+    contain these. ``after``: the ``cursor`` of the last workflow of the page before, which stays right whatever is
+    added or removed meanwhile. ``payloads``: load inputs, outputs and errors, too.
+    """
+
+    workflow_ids: Sequence[str] | None = None
+    workflow_id_prefix: str | None = None
+    statuses: Sequence[Status | str] | None = None
+    names: Sequence[str] | None = None
+    application_versions: Sequence[str] | None = None
+    executor_ids: Sequence[str] | None = None
+    queue_names: Sequence[str] | None = None
+    users: Sequence[str] | None = None
+    parent_workflow_ids: Sequence[str] | None = None
+    forked_from: Sequence[str] | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    started_after: datetime | None = None
+    started_before: datetime | None = None
+    completed_after: datetime | None = None
+    completed_before: datetime | None = None
+    has_parent: bool | None = None
+    has_queue: bool | None = None
+    is_fork: bool | None = None
+    attributes: Mapping[str, Any] | None = None
+    every_application: bool = False
+    newest_first: bool = False
+    limit: int = 100
+    after: str | None = None
+    payloads: bool = False
+
+
+#: What ``count_workflows`` can group by, and the column of each.
+GROUPS: Mapping[str, str] = {
+    "status": "status",
+    "name": "name",
+    "application_version": "application_version",
+    "executor_id": "executor_id",
+    "queue_name": "queue_name",
+    "user": "authenticated_user",
+}

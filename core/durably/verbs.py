@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import functools
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from durably import context
+from durably.awaited_verbs import AwaitedVerbs
+from durably.client import without_self
 from durably.declared import StepOptions
-from durably.drive import blocking, drive, refuse_on_loop
+from durably.drive import drive, refuse_on_loop
 from durably.engine import Durably
 from durably.handles import WorkflowHandle
-from durably.model import WorkflowStatus
 from durably.serialization import TypeTable
 
 if TYPE_CHECKING:
+    from typing import Concatenate
+
     from typing_extensions import ParamSpec
 
     P = ParamSpec("P")
@@ -27,15 +31,45 @@ def current() -> Durably:
     return cast("Durably", context.current_engine())
 
 
-# -- coroutines, shared with durably.aio -------------------------------------------------------------------------
+def _verb(
+    method: Callable[Concatenate[AwaitedVerbs, P], Coroutine[Any, Any, R]],
+) -> Callable[P, R]:
+    """The blocking form of a verb, on the current engine."""
+    name = method.__name__
+
+    @functools.wraps(method)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_on_loop(name)
+        return drive(method(current().aio, *args, **kwargs))
+
+    run.__signature__ = without_self(method)  # type: ignore[attr-defined]
+    return run
 
 
-async def _get_workflow_status(workflow_id: str) -> WorkflowStatus:
-    """The row of a workflow as it is now. WorkflowNotFoundError."""
-    return await current().status(workflow_id)
-
-
-get_workflow_status = blocking(_get_workflow_status)
+send = _verb(AwaitedVerbs.send)
+send_bulk = _verb(AwaitedVerbs.send_bulk)
+set_event = _verb(AwaitedVerbs.set_event)
+get_all_events = _verb(AwaitedVerbs.get_all_events)
+write_stream = _verb(AwaitedVerbs.write_stream)
+close_stream = _verb(AwaitedVerbs.close_stream)
+cancel_workflow = _verb(AwaitedVerbs.cancel_workflow)
+cancel_workflows = _verb(AwaitedVerbs.cancel_workflows)
+resume_workflow = _verb(AwaitedVerbs.resume_workflow)
+resume_workflows = _verb(AwaitedVerbs.resume_workflows)
+fork_workflow = _verb(AwaitedVerbs.fork_workflow)
+delete_workflow = _verb(AwaitedVerbs.delete_workflow)
+delete_workflows = _verb(AwaitedVerbs.delete_workflows)
+update_workflow_attributes = _verb(AwaitedVerbs.update_workflow_attributes)
+get_workflow_status = _verb(AwaitedVerbs.get_workflow_status)
+list_workflows = _verb(AwaitedVerbs.list_workflows)
+count_workflows = _verb(AwaitedVerbs.count_workflows)
+list_workflow_steps = _verb(AwaitedVerbs.list_workflow_steps)
+list_stranded_workflows = _verb(AwaitedVerbs.list_stranded_workflows)
+sleep = _verb(AwaitedVerbs.sleep)
+now = _verb(AwaitedVerbs.now)
+uuid = _verb(AwaitedVerbs.uuid)
+patch = _verb(AwaitedVerbs.patch)
+deprecate_patch = _verb(AwaitedVerbs.deprecate_patch)
 
 
 # -- generic verbs, whose type variables a helper would lose -----------------------------------------------------
@@ -83,6 +117,52 @@ def get_result(workflow_id: str, *, timeout_seconds: float | None = None, expect
     refuse_on_loop("get_result")
     types = TypeTable.for_type(expect) if expect is not None else None
     return drive(current().result(workflow_id, timeout_seconds=timeout_seconds, expect=types))
+
+
+@overload
+def recv(topic: str | None = None, *, timeout_seconds: float | None = 60.0) -> Any: ...
+@overload
+def recv(topic: str | None = None, *, timeout_seconds: float | None = 60.0, expect: type[T]) -> T | None: ...
+def recv(topic: str | None = None, *, timeout_seconds: float | None = 60.0, expect: Any = None) -> Any:
+    """The oldest message of the topic that this workflow has not received; None if none comes in time.
+
+    For the code of workflows. Each message is received once, in the order of sending, also after crashes.
+    """
+    refuse_on_loop("recv")
+    return drive(current().aio.recv(topic, timeout_seconds=timeout_seconds, expect=expect))
+
+
+@overload
+def get_event(workflow_id: str, key: str, *, timeout_seconds: float | None = 60.0) -> Any: ...
+@overload
+def get_event(workflow_id: str, key: str, *, timeout_seconds: float | None = 60.0, expect: type[T]) -> T | None: ...
+def get_event(workflow_id: str, key: str, *, timeout_seconds: float | None = 60.0, expect: Any = None) -> Any:
+    """The value of a workflow's event, once it is set; None if that does not happen in time."""
+    refuse_on_loop("get_event")
+    return drive(current().aio.get_event(workflow_id, key, timeout_seconds=timeout_seconds, expect=expect))
+
+
+def read_stream(
+    workflow_id: str, key: str, *, offset: int = 0, timeout_seconds: float | None = None, expect: Any = None
+) -> Iterator[Any]:
+    """The values of a stream from ``offset`` on, as they come; ends when it is closed, or its workflow ends.
+
+    WaitTimeoutError when no value comes for ``timeout_seconds``, WorkflowNotFoundError.
+    """
+    return current().read_stream(workflow_id, key, offset=offset, timeout_seconds=timeout_seconds, expect=expect)
+
+
+def wait_first(handles: Sequence[WorkflowHandle[R]], *, timeout_seconds: float | None = None) -> WorkflowHandle[R]:
+    """The handle of the workflow that has its outcome first. WaitTimeoutError."""
+    refuse_on_loop("wait_first")
+    first = drive(current().first([one.workflow_id for one in handles], timeout_seconds))
+    return next(one for one in handles if one.workflow_id == first)
+
+
+def wait_all(handles: Sequence[WorkflowHandle[R]], *, timeout_seconds: float | None = None) -> list[R]:
+    """Wait for all; what they returned, in order, or the first one's error, in order, raised. WaitTimeoutError."""
+    refuse_on_loop("wait_all")
+    return drive(current().all_of([one.awaited for one in handles], timeout_seconds))
 
 
 @overload

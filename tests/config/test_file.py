@@ -40,6 +40,7 @@ application_version: 7
 executor_id: worker-1
 run_migrations: false
 transaction_pooler: true
+notifications: false
 lease_seconds: 30
 transaction_retry_seconds: 1.5
 """
@@ -55,10 +56,11 @@ transaction_retry_seconds: 1.5
         executor_label="worker-1",
         run_migrations=False,
         transaction_pooler=True,
+        notifications=False,
         lease_seconds=30.0,
         transaction_retry_seconds=1.5,
     )
-    assert len(KEYS) == 11, "a new setting belongs in this test"
+    assert len(KEYS) == 12, "a new setting belongs in this test"
 
 
 def test_environment_and_arguments_go_before_the_file(folder: Path) -> None:

@@ -51,6 +51,8 @@ class Spec:
     hold_in_step: str | None = None
     release: str | None = None
     mutant: str | None = None
+    #: The module whose ``run`` the process calls.
+    program: str = "tests.crash.program"
 
     def to_json(self) -> str:
         """One line."""

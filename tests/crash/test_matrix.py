@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 import pytest
 
 from durably.crashpoints import POINTS
+from tests.crash import talk_rounds
 from tests.crash.configurations import CONFIGURATIONS, Configuration
 from tests.crash.figures import KILLS, report
 from tests.crash.rounds import CLAIMS, COMMIT, ONLY_APART, PASSES, Crew, FaultDidNotFire, Round, asked, crash_at
@@ -36,7 +37,7 @@ def test_a_colocated_transaction_has_no_echo(crew: Crew, configuration: Configur
 
 
 def test_every_point_is_in_the_matrix() -> None:
-    elsewhere = {"migration.statement"}  # test_migrations
+    elsewhere = {"migration.statement", *talk_rounds.POINTS}  # test_migrations, test_talk
     assert {*PASSES, *CLAIMS} | elsewhere == set(POINTS)
     assert {*ONLY_APART} < {*PASSES}
 

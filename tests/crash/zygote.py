@@ -38,6 +38,7 @@ PRELOADED = (
     "durably.ledger.sqlite",
     "psycopg",
     "tests.crash.program",
+    "tests.crash.talk_program_async",
 )
 
 
@@ -173,14 +174,12 @@ def preload(orm: str) -> None:
 
 def _be(spec: Spec) -> None:
     """In the forked child: run the program, and end without the zygote's own end."""
-    from tests.crash import program
-
     errors = os.open(spec.log + ".errors", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(errors, 1)  # the zygote's answers go to its own output
     os.dup2(errors, 2)
     code = 70
     try:
-        code = program.run(spec)
+        code = importlib.import_module(spec.program).run(spec)
     except BaseException:
         traceback.print_exc()
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Awaitable
+from typing import Any
 
 from durably.clock import SystemClock
 from durably.drive import Promise, Within
@@ -26,7 +27,7 @@ class SteppingClock(SystemClock):
     def monotonic(self) -> float:
         return super().monotonic() + self._ahead
 
-    def sleep(self, seconds: float) -> Awaitable[object]:
+    def sleep(self, seconds: float, until: Promise[Any] | None = None) -> Awaitable[object]:
         with self._lock:
             self.sleeps.append(seconds)
             self._ahead += seconds

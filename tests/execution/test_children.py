@@ -53,7 +53,7 @@ def test_children_are_called_after_their_place(system_url: str, start: object) -
     with Durably("children", system_database_url=system_url):
         with durably.workflow_options(workflow_id="p"):
             handle = durably.start_workflow(start, "o")  # type: ignore[call-overload]
-        expected = [(f"p-{place}", "charged o") for place in (1, 3, 4)]
+        expected = [(f"p-{place}", "charged o") for place in (1, 3, 5)]
         assert handle.get_result(timeout_seconds=30) == expected
         # Each is a workflow of its own.
         assert [durably.get_result(one) for one, _ in expected] == expected
@@ -64,7 +64,7 @@ def test_children_are_called_after_their_place(system_url: str, start: object) -
         " AND child_workflow_id IS NOT NULL ORDER BY function_id",
     )
     assert recorded[0] == (1, "p-1")
-    assert recorded[-1] == (4, "p-4")
+    assert recorded[-1] == (5, "p-5")
 
 
 def test_a_childs_error_is_its_parents_to_catch(system_url: str) -> None:
@@ -100,7 +100,7 @@ def test_children_have_children(system_url: str) -> None:
 def test_children_run_side_by_side(system_url: str) -> None:
     @workflow
     async def family(size: int) -> list[tuple[str | None, str]]:
-        return await asyncio.gather(*(child_later(str(number)) for number in range(size)))
+        return await durably.aio.gather(*(child_later(str(number)) for number in range(size)))
 
     with Durably("children", system_database_url=system_url), durably.workflow_options(workflow_id="f"):
         assert durably.start_workflow(family, 5).get_result(timeout_seconds=30) == [

@@ -266,7 +266,7 @@ def test_a_plain_function_does_not_block_the_loop(system_url: str) -> None:
 
 
 def test_plain_functions_run_side_by_side(system_url: str) -> None:
-    """Each waits until all are inside; their places are those of the calls, whichever ends first."""
+    """Each waits until all are inside; each is the first of its own branch, whichever ends first."""
     barrier = threading.Barrier(4)
 
     def meet(number: int) -> tuple[int, int | None]:
@@ -275,13 +275,13 @@ def test_plain_functions_run_side_by_side(system_url: str) -> None:
 
     @workflow
     async def flow() -> list[tuple[int, int | None]]:
-        return await asyncio.gather(*(durably.aio.run_step(meet, number) for number in (1, 2, 3, 4)))
+        return await durably.aio.gather(*(durably.aio.run_step(meet, number) for number in (1, 2, 3, 4)))
 
     async def main() -> list[tuple[int, int | None]]:
         async with Durably("inline", system_database_url=system_url):
             return await flow()
 
-    assert asyncio.run(main()) == [(1, 1), (2, 2), (3, 3), (4, 4)]
+    assert asyncio.run(main()) == [(1, 1), (2, 1), (3, 1), (4, 1)]
 
 
 def test_outside_a_workflow_it_is_a_plain_call() -> None:

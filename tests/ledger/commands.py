@@ -33,6 +33,11 @@ def start(
         application_version=version,
         executor_id=executor,
         attempt=1 if executor else 0,
+        parent_workflow_id=None,
+        timeout_ms=None,
+        deadline_ms=None,
+        inherits_deadline=False,
+        attributes=None,
         inputs=inputs,
         serialization="json",
     )

@@ -20,7 +20,10 @@ from durably.testing.postgres import PostgresServer
 
 Connect = Callable[[str], Backend]
 
-_TABLES = ("workflow_status", "workflow_inputs", "workflow_outputs", "operation_outputs", "executors")
+_TABLES = (
+    *("workflow_status", "workflow_inputs", "workflow_outputs", "operation_outputs", "executors"),
+    *("notifications", "workflow_events", "workflow_events_history", "streams"),
+)
 
 
 @pytest.fixture

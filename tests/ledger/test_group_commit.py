@@ -202,7 +202,7 @@ def test_the_second_echo_is_no_later_than_the_first(commit: GroupCommit, recorde
 
 
 def test_an_error_reaches_its_own_caller_only() -> None:
-    def write(batch: object) -> list[Answer | BaseException]:
+    def write(batch: object) -> list[Answer | tuple[Answer, ...] | BaseException]:
         assert isinstance(batch, list)
         return [ValueError("odd") if command.function_id % 2 else Recorded.RECORDED for command in batch]
 

@@ -34,7 +34,10 @@ class Tool:
     def names(self) -> set[str]:
         """Every table of Durably's that is there."""
         if self.dialect == "sqlite":
-            return {row[0] for row in self.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            return {
+                row[0]
+                for row in self.execute("SELECT name FROM sqlite_master WHERE name GLOB 'durably_*' AND type = 'table'")
+            }
         return {
             f"durably.{row[0]}" for row in self.execute("SELECT tablename FROM pg_tables WHERE schemaname='durably'")
         }

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from durably.drive import drive
-from durably.ledger.commands import Answer, Command, RecordCheckpoint, Recorded
+from durably.ledger.commands import Answer, Command, RecordCheckpoint, Recorded, Submitted, Together
 from durably.ledger.commit import GroupCommit
 from tests.ledger.commands import checkpoint
 
@@ -22,8 +22,9 @@ class Recorder:
         #: Called at the beginning of each write; may block or raise.
         self.first: Callable[[Sequence[Command]], None] = lambda batch: None
 
-    def __call__(self, batch: Sequence[Command]) -> list[Answer | BaseException]:
-        self.batches.append(list(batch))
+    def __call__(self, submitted: Sequence[Submitted]) -> list[Answer | tuple[Answer, ...] | BaseException]:
+        batch = [command for one in submitted for command in (one.commands if isinstance(one, Together) else (one,))]
+        self.batches.append(batch)
         self.writers.append(threading.current_thread())
         self.first(batch)
         if self.seconds:

@@ -80,7 +80,7 @@ class ManualClock:
     def monotonic(self) -> float:
         return 0.0
 
-    def sleep(self, seconds: float) -> Awaitable[object]:
+    def sleep(self, seconds: float, until: Promise[Any] | None = None) -> Awaitable[object]:
         return Promise[float]()
 
     def within(self, promise: Promise[Any], seconds: float) -> Awaitable[bool]:

@@ -40,6 +40,7 @@ async def run_child(
     try:
         value = await call_child(declaration, workflow_id, args, kwargs)
     except Exception as error:
+        await run.stop_with(error)
         checkpoint, raised = run.error_checkpoint(error, key, declaration.name)
         await run.record(key, checkpoint, started_at, workflow_id)
         if raised is error:

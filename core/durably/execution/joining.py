@@ -49,9 +49,11 @@ class Open:
 
     async def start(self, command: StartWorkflow) -> Started:
         """Write a workflow's row in it, unless its id is taken. It waits for an executor once that is committed."""
-        if await self.half.execute(self.handle, starting.START, command[:10]):
+        if await self.half.execute(self.handle, starting.START, command.row):
             inputs = (command.workflow_id, command.inputs, command.serialization)
             await self.half.execute(self.handle, starting.INPUTS, inputs)
+            if self.half.dialect.notify is not None:
+                await self.half.execute(self.handle, self.half.dialect.notify, (f"w:{command.application_name}",))
             return Started(True)
         rows = await self.half.execute(self.handle, *queries.statuses_statement([command.workflow_id]))
         return Started(False, queries.statuses_of(rows).get(command.workflow_id))

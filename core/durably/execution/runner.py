@@ -28,7 +28,7 @@ from durably.execution.run import Run
 from durably.execution.services import Services
 from durably.execution.signals import ExecutionSignal, HandedBack, Parked
 from durably.ledger import queries
-from durably.ledger.commands import RecordOutcome, StartWorkflow
+from durably.ledger.commands import RecordCheckpoint, RecordOutcome, Started, StartWorkflow
 from durably.ledger.queries import Claimed
 from durably.model import CheckpointKey, Outcome, Status, WorkflowStatus
 from durably.registry import registry
@@ -43,6 +43,8 @@ class Ready(NamedTuple):
     run: CallingRun
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
+    #: Somebody waits for the value, also if another executor finds it; else the execution is over when it is lost.
+    called: bool = False
 
 
 class Runner:
@@ -61,7 +63,7 @@ class Runner:
         ready = await self.start(declaration, args, kwargs, workflow_id)
         if ready is None:
             return await self.result(workflow_id, declaration)
-        return await self.execute(ready)
+        return await self.execute(ready._replace(called=True))
 
     async def call_child(
         self, declaration: Declaration, workflow_id: str, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -71,7 +73,7 @@ class Runner:
             ready = await self.start(declaration, args, kwargs, workflow_id)
             if ready is None:
                 return await self.result(workflow_id, declaration)
-            return await self._execute(ready)
+            return await self._execute(ready._replace(called=True))
         except NotLaunchedError as error:
             if not self.services.outcomes.closed:
                 raise  # the child's own, of another engine
@@ -86,8 +88,7 @@ class Runner:
         while not self.services.active.add(run):
             # An earlier start is on its way, or running, in this very process.
             earlier = self.services.active.get(workflow_id)
-            if earlier is not None and await earlier.begun:
-                await self._refuse_other(declaration, command)
+            if earlier is not None and await earlier.begun and await self._is_there(earlier, declaration, command):
                 return None
         created = False
         try:
@@ -101,6 +102,45 @@ class Runner:
             self.refuse_conflict(declaration, command, started.existing)
             return None
         run.held_since = self.services.clock.monotonic()
+        self._expect_end(command)
+        return Ready(run, args, kwargs)
+
+    def _expect_end(self, command: StartWorkflow) -> None:
+        if command.timeout_ms is not None:
+            self.services.due_in(command.timeout_ms / 1000)
+        elif command.deadline_ms is not None:
+            self._expect_at(command.deadline_ms)
+
+    def _expect_at(self, deadline_ms: int) -> None:
+        self.services.due_in((deadline_ms - self.services.clock.now_ms()) / 1000)
+
+    async def start_beside(
+        self,
+        declaration: Declaration,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        workflow_id: str,
+        done: RecordCheckpoint,
+        *,
+        held: bool,
+    ) -> Ready | None:
+        """Write a child's row and its parent's checkpoint in one transaction; what is to run here, if ``held``."""
+        run = self._run(declaration, workflow_id, uuid4().hex, int(held), History(workflow_id))
+        command = self.command(run, declaration, args, kwargs, held=held)
+        added = held and self.services.active.add(run)
+        started = Started(False)
+        try:
+            started, _ = await self.services.ledger.write("child", command, done)
+        finally:
+            if added and not started.created:
+                self.services.active.remove(run)
+            run.begun.set_result(started.created)
+        if not started.created:
+            self.refuse_conflict(declaration, command, started.existing)
+        if not started.created or not added:
+            return None
+        run.held_since = self.services.clock.monotonic()
+        self._expect_end(command)
         return Ready(run, args, kwargs)
 
     def command(
@@ -114,19 +154,27 @@ class Runner:
             declaration.types,
             what=f"the arguments of {declaration} with workflow id {run.workflow_id!r}",
         )
+        options, frame = context.options(), context.frame()
+        parent = frame.run.workflow_id if frame is not None else None
         return StartWorkflow(
-            run.workflow_id,
-            run.run_id,
-            (Status.PENDING if held else Status.ENQUEUED).value,
-            declaration.name,
-            class_name,
-            config_name,
-            self.services.application_name,
-            self.services.application_version,
-            self.services.executor_id if held else None,
-            1 if held else 0,
-            inputs.text,
-            inputs.serialization,
+            workflow_id=run.workflow_id,
+            run_id=run.run_id,
+            status=(Status.PENDING if held else Status.ENQUEUED).value,
+            name=declaration.name,
+            class_name=class_name,
+            config_name=config_name,
+            application_name=self.services.application_name,
+            application_version=options.application_version or self.services.application_version,
+            executor_id=self.services.executor_id if held else None,
+            attempt=1 if held else 0,
+            parent_workflow_id=parent,
+            timeout_ms=options.timeout_ms,
+            deadline_ms=options.deadline_ms,
+            inherits_deadline=parent is not None
+            and not (options.detached or options.timeout_ms is not None or options.deadline_ms is not None),
+            attributes=options.attributes,
+            inputs=inputs.text,
+            serialization=inputs.serialization,
         )
 
     async def leave(
@@ -172,9 +220,15 @@ class Runner:
             existing=existing.name,
         )
 
-    async def _refuse_other(self, declaration: Declaration, command: StartWorkflow) -> None:
+    async def _is_there(self, earlier: Run, declaration: Declaration, command: StartWorkflow) -> bool:
+        """Whether the workflow that runs here already is there; if it was deleted, it makes room."""
         rows = await self.services.ledger.read(lambda session: queries.statuses(session, [command.workflow_id]))
-        self.refuse_conflict(declaration, command, rows.get(command.workflow_id))
+        row = rows.get(command.workflow_id)
+        if row is None:
+            earlier.stop("it was deleted")
+            return False
+        self.refuse_conflict(declaration, command, row)
+        return True
 
     def _run(
         self, declaration: Declaration, workflow_id: str, run_id: str, attempt: int, history: History
@@ -209,6 +263,8 @@ class Runner:
             History(status.workflow_id, recorded),
         )
         run.asked_at, run.held_since = asked_at, self.services.clock.monotonic()
+        if status.deadline is not None:
+            self._expect_at(status.deadline)
         run.begun.set_result(True)
         limit = declaration.workflow.max_recovery_attempts
         if limit is not None and status.recovery_attempts > limit:
@@ -224,6 +280,10 @@ class Runner:
         except Exception as error:
             await self._finish(run, self._error_outcome(run, error))
             return None
+        earlier = self.services.active.get(run.workflow_id)
+        if earlier is not None and earlier.held_since is not None and earlier.life != run.life:
+            # It was cancelled and resumed, or deleted and started anew, and has not heard of that.
+            earlier.stop("it was cancelled, or another executor took it over")
         if not self.services.active.add(run):
             return None
         return Ready(run, (*receiver, *args), kwargs)
@@ -270,7 +330,7 @@ class Runner:
             raise
         except Parked:
             self.services.active.remove(run)
-            return await self.result(run.workflow_id, run.declaration)
+            return await self.result(run.workflow_id, run.declaration) if ready.called else None
         finally:
             # An interruption (cancelled task, Ctrl-C) leaves the row PENDING; the heartbeat finds and re-runs it.
             self.services.active.remove(run)
@@ -280,7 +340,7 @@ class Runner:
         with (
             context.engine_current(self.engine),
             context.options_set(None),
-            context.entered(Frame(ready.run)),
+            context.entered(Frame(ready.run, task=context.current_task() if ready.run.asynchronous else None)),
         ):
             value = function(*ready.args, **ready.kwargs)
             return await value if ready.run.declaration.is_async else value
@@ -298,9 +358,8 @@ class Runner:
         except Exception as error:
             return await self._raised(run, error)
         outcome = Outcome(Status.SUCCESS, payload.text, None, payload.serialization)
-        if await self._finish(run, outcome):
-            return value
-        return await self.result(run.workflow_id, run.declaration)
+        await self._end(run, outcome)
+        return value
 
     async def _raised(self, run: Run, error: Exception | SystemExit) -> Any:
         run.check()
@@ -308,9 +367,13 @@ class Runner:
             run.nondeterminism or error, CheckpointKey("", 0), run.declaration.name
         )
         outcome = Outcome(Status.ERROR, None, checkpoint.error, checkpoint.serialization)
-        if not await self._finish(run, outcome):
-            return await self.result(run.workflow_id, run.declaration)
+        await self._end(run, outcome)
         raise error if isinstance(error, SystemExit) else raised
+
+    async def _end(self, run: Run, outcome: Outcome) -> None:
+        """Write the outcome; Parked if another one counts."""
+        if not await self._finish(run, outcome):
+            raise Parked(run.workflow_id, "it was cancelled, or another executor took it over")
 
     async def _finish(self, run: Run, outcome: Outcome) -> bool:
         written = await self.services.ledger.finish(
@@ -340,6 +403,9 @@ class Runner:
 
     async def result(self, workflow_id: str, declaration: Declaration | None, expect: TypeTable | None = None) -> Any:
         """Wait for a workflow's outcome, whoever executes it; its value, or its error."""
-        outcome = await self.services.outcomes.promise(workflow_id)
+        promise, frame = self.services.outcomes.promise(workflow_id), context.frame()
+        if frame is not None and frame.body is None and isinstance(frame.run, Run):
+            await frame.run.wait_along(promise, None)
+        outcome = await promise
         types = expect or (declaration.types if declaration is not None else None)
         return decode_outcome(self.services.serialization, workflow_id, outcome, types)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import count
 from types import CoroutineType
 from typing import Any
 
@@ -53,7 +54,7 @@ async def _attempts(
             if attempt >= options.max_attempts or late:
                 raise _exceeded(run, key, declaration, failures, late) from error
         run.check()
-        await clock.sleep(delay)
+        await run.pause(delay)
         await run.services.lease.valid()
         run.check()
 
@@ -66,7 +67,8 @@ async def _body(
     kwargs: dict[str, Any],
     attempt: int,
 ) -> Any:
-    with context.body(Body(declaration.name, key.function_id, run.step_key(key), attempt)):
+    inside = Body(declaration.name, key.function_id, run.step_key(key), attempt, counter=count(1))
+    with context.body(inside):
         reach("step.body.before")
         value = declaration.function(*args, **kwargs)
         if declaration.is_async:

@@ -17,6 +17,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from enum import Enum
+from itertools import count
 from typing import Any
 from uuid import uuid4
 
@@ -144,7 +145,7 @@ class _Protocol:
         """
         options = self.declaration.transaction
         inside = Body(
-            self.declaration.name, self.key.function_id, self.run_.step_key(self.key), self.tries, transaction=True
+            self.declaration.name, self.key.function_id, self.run_.step_key(self.key), self.tries, True, count(1)
         )
         with context.body(inside):
             return await self.attempt_inside(args, kwargs, options.read_only)
@@ -244,7 +245,7 @@ class _Protocol:
     def adopt(self, found: Checkpoint) -> Any:
         """Return or raise what is recorded."""
         self.echo(found)
-        return self.run_.replayed(found, self.key, self.declaration)
+        return self.run_.replayed(found, self.key, self.declaration.name, self.declaration.types)
 
     async def theirs(self) -> Any:
         """After a refusal: adopt what another execution recorded, or stop since this one has lost the workflow."""

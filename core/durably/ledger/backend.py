@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from durably.ledger.commands import Answer, Command
+from durably.ledger.listening import Listener
 from durably.sql.dialect import Dialect
 
 T = TypeVar("T")
@@ -66,6 +67,10 @@ class Backend(Protocol):
 
     def connection(self) -> Connection:
         """A connection of its own, not yet open."""
+        ...
+
+    def listener(self) -> Listener | None:
+        """An ear for what other processes write, for one thread; None where there is none to be had."""
         ...
 
     def disconnect(self) -> None:

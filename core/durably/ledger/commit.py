@@ -25,7 +25,7 @@ from typing import Any
 
 from durably.drive import Delivery, Promise, deliver, running_loop
 from durably.errors import NotLaunchedError
-from durably.ledger.commands import Answer, Command
+from durably.ledger.commands import Answer, Submitted
 
 log = logging.getLogger("durably.ledger")
 
@@ -39,7 +39,7 @@ WAKE_AT_ONCE = 4
 #: The next leader waits at most this long for all of them to be awake.
 GATHER_SECONDS = 0.002
 
-Write = Callable[[Sequence[Command]], "list[Answer | BaseException]"]
+Write = Callable[[Sequence[Submitted]], "list[Answer | tuple[Answer, ...] | BaseException]"]
 
 
 class Entry(Promise[Any]):
@@ -47,7 +47,7 @@ class Entry(Promise[Any]):
 
     __slots__ = ("_committer", "command", "follower", "last", "told", "turn")
 
-    def __init__(self, committer: GroupCommit, command: Command) -> None:
+    def __init__(self, committer: GroupCommit, command: Submitted) -> None:
         super().__init__()
         self._committer = committer
         self.command = command
@@ -98,7 +98,7 @@ class GroupCommit:
         #: Released when all whose answers were delivered last are awake.
         self._awake: threading.Lock | None = None
 
-    def submit(self, command: Command) -> Entry:
+    def submit(self, command: Submitted) -> Entry:
         """Queue a command whose answer will be waited for."""
         entry = Entry(self, command)
         with self._mutex:
@@ -108,7 +108,7 @@ class GroupCommit:
         entry.set_error(NotLaunchedError("the engine was shut down; nothing more is recorded here"))
         return entry
 
-    def submit_unwaited(self, command: Command) -> Entry:
+    def submit_unwaited(self, command: Submitted) -> Entry:
         """Queue a command that rides with the next batch, or is written by itself within ECHO_SECONDS."""
         entry = self.submit(command)
         with self._mutex:

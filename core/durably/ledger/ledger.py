@@ -17,14 +17,21 @@ from durably.ledger.backend import Backend, Session
 from durably.ledger.commands import (
     Answer,
     Command,
+    Received,
+    ReceiveMessage,
     RecordCheckpoint,
     Recorded,
     RecordOutcome,
+    SendMessage,
+    Sent,
     Started,
     StartWorkflow,
+    Submitted,
+    Together,
 )
 from durably.ledger.commit import GroupCommit
 from durably.ledger.migrations import Migration
+from durably.ledger.news import News
 from durably.sql.drivers import Failure
 from durably.sql.failures import classify, is_transient
 
@@ -47,6 +54,8 @@ class Ledger:
         self.backend = backend
         self.where = where
         self._clock = clock
+        #: What has happened to workflows, here and, as far as the database tells, elsewhere.
+        self.news = News()
         self._closing = threading.Event()
         self._is_closed = False
         self._given_up: Promise[None] = Promise()
@@ -126,11 +135,37 @@ class Ledger:
         reach("echo.before")
         return cast("Promise[Recorded]", self._commit.submit_unwaited(command))
 
+    def note(self, command: RecordCheckpoint) -> None:
+        """Write something that nobody waits for, within the time of an echo."""
+        self._commit.submit_unwaited(command)
+
     async def finish(self, command: RecordOutcome) -> bool:
         """Write an outcome; False if the workflow is no longer this executor's to end."""
         reach("outcome.before")
         answer: bool = await self._commit.submit(command)
         reach("outcome.after")
+        return answer
+
+    async def send(self, command: SendMessage) -> Sent:
+        """Write a message, and the sender's checkpoint if it has one."""
+        reach("send.before")
+        answer: Sent = await self._commit.submit(command)
+        reach("send.after")
+        return answer
+
+    async def receive(self, command: ReceiveMessage) -> Received:
+        """Consume a message as a checkpoint, if there is one."""
+        reach("receive.before")
+        answer: Received = await self._commit.submit(command)
+        if answer.message is not None:
+            reach("receive.after")
+        return answer
+
+    async def write(self, what: str, *commands: Command) -> tuple[Any, ...]:
+        """Write commands in one transaction; their answers. Its crash points are ``{what}.before`` and ``.after``."""
+        reach(f"{what}.before")
+        answer: tuple[Any, ...] = await self._commit.submit(Together(commands))
+        reach(f"{what}.after")
         return answer
 
     # -- reads and single changes --------------------------------------------------------------------------------
@@ -171,11 +206,14 @@ class Ledger:
 
     # -- writing a batch, on whichever thread leads --------------------------------------------------------------
 
-    def _write(self, batch: Sequence[Command]) -> list[Answer | BaseException]:
+    def _write(self, batch: Sequence[Submitted]) -> list[Answer | tuple[Answer, ...] | BaseException]:
         delays = _Delays(self.where)
+        commands = [command for one in batch for command in _commands(one)]
         while True:
             try:
-                return list(self.backend.write(batch))
+                answers = self.backend.write(commands)
+                self.news.written(commands, answers)
+                return _regrouped(batch, answers)
             except Exception as error:
                 if not is_transient(error, connecting=True):
                     return self._bisected(batch, error)
@@ -184,7 +222,9 @@ class Ledger:
                 delay = delays.after(error)
             self._clock.wait(self._closing, delay)
 
-    def _bisected(self, batch: Sequence[Command], error: Exception) -> list[Answer | BaseException]:
+    def _bisected(
+        self, batch: Sequence[Submitted], error: Exception
+    ) -> list[Answer | tuple[Answer, ...] | BaseException]:
         """Halve a batch that the database refuses, until the poisonous command stands alone with its error."""
         if len(batch) == 1:
             return [error]
@@ -198,6 +238,16 @@ class Ledger:
         )
         closed.__cause__ = error
         return closed
+
+
+def _commands(one: Submitted) -> tuple[Command, ...]:
+    return one.commands if isinstance(one, Together) else (one,)
+
+
+def _regrouped(batch: Sequence[Submitted], answers: list[Answer]) -> list[Any]:
+    """One answer for each that was submitted; a tuple for those that were submitted together."""
+    left = iter(answers)
+    return [tuple(next(left) for _ in one.commands) if isinstance(one, Together) else next(left) for one in batch]
 
 
 class _Delays:

@@ -9,10 +9,31 @@ from typing import Any, NamedTuple
 from durably.ledger.backend import Session
 from durably.model import Checkpoint, CheckpointKey, Outcome, Status, WorkflowStatus
 
-_STATUS_COLUMNS = (
-    "workflow_uuid, run_id, status, name, class_name, config_name, application_name, application_version,"
-    " executor_id, queue_name, attempt, recovery_attempts, created_at, completed_at"
+#: In the order of the fields of ``WorkflowStatus``.
+STATUS_COLUMNS = (
+    "workflow_uuid",
+    "run_id",
+    "status",
+    "name",
+    "class_name",
+    "config_name",
+    "application_name",
+    "application_version",
+    "executor_id",
+    "queue_name",
+    "attempt",
+    "recovery_attempts",
+    "created_at",
+    "started_at_epoch_ms",
+    "completed_at",
+    "parent_workflow_id",
+    "workflow_timeout_ms",
+    "workflow_deadline_epoch_ms",
+    "forked_from",
+    "authenticated_user",
+    "attributes",
 )
+_STATUS_COLUMNS = ", ".join(STATUS_COLUMNS)
 
 
 def statuses(session: Session, workflow_ids: Sequence[str]) -> dict[str, WorkflowStatus]:
@@ -28,11 +49,18 @@ def statuses_statement(workflow_ids: Sequence[str]) -> tuple[str, tuple[str]]:
 
 def statuses_of(rows: Iterable[tuple[Any, ...]]) -> dict[str, WorkflowStatus]:
     """What the rows of ``statuses_statement`` say, by workflow id."""
-    return {row[0]: _status(row) for row in rows}
+    return {row[0]: status_of(row) for row in rows}
 
 
-def _status(row: tuple[Any, ...]) -> WorkflowStatus:
-    return WorkflowStatus(row[0], row[1], Status(row[2]), *row[3:])
+def status_of(row: Sequence[Any]) -> WorkflowStatus:
+    """What a row that begins with ``STATUS_COLUMNS`` says."""
+    fields: list[Any] = list(row[: len(STATUS_COLUMNS)])
+    attributes = fields.pop()
+    # Some drivers decode JSON by themselves.
+    read = json.loads(attributes) if isinstance(attributes, (str, bytes)) else attributes
+    fields[2] = Status(fields[2])
+    fields.append(read or {})
+    return WorkflowStatus(*fields)
 
 
 def outcomes(session: Session, workflow_ids: Iterable[str]) -> dict[str, Outcome | None]:
@@ -92,19 +120,26 @@ class Claimant(NamedTuple):
     names: tuple[str, ...]
 
 
-_CLAIM = (
-    "WITH picked AS MATERIALIZED (SELECT workflow_uuid FROM {t}workflow_status"  # noqa: S608
+_CLAIMABLE = (
+    "SELECT workflow_uuid FROM {t}workflow_status"
     " WHERE application_name = ?"
     " AND (application_version IS NULL OR application_version = ?) AND name IN ({in_json})"
-    " AND _CONDITION_ ORDER BY created_at LIMIT ? {skip_locked})"
+    # What is late already is left to be cancelled.
+    " AND (workflow_deadline_epoch_ms IS NULL OR workflow_deadline_epoch_ms > {now})"
+    " AND _CONDITION_"
+)
+_CLAIM = (
+    f"WITH picked AS MATERIALIZED ({_CLAIMABLE} ORDER BY created_at LIMIT ? {{skip_locked}})"  # noqa: S608
     " UPDATE {t}workflow_status SET status = 'PENDING', executor_id = ?, attempt = attempt + 1,"
-    " started_at_epoch_ms = {now}_CHANGES_"
+    " started_at_epoch_ms = {now}, workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms,"
+    " {now} + workflow_timeout_ms)_CHANGES_"
     f" WHERE workflow_uuid IN (SELECT workflow_uuid FROM picked) RETURNING {_STATUS_COLUMNS}"
 )
-_CLAIM_WAITING = _CLAIM.replace("_CONDITION_", "status = 'ENQUEUED' AND queue_name IS NULL").replace("_CHANGES_", "")
+_WAITING, _LOST = "status = 'ENQUEUED' AND queue_name IS NULL", "status = 'PENDING' AND executor_id = ?"
+_CLAIM_WAITING = _CLAIM.replace("_CONDITION_", _WAITING).replace("_CHANGES_", "")
 _CHECKPOINTS = "(SELECT count(*) FROM {t}operation_outputs o WHERE o.workflow_uuid = {t}workflow_status.workflow_uuid)"
 # Progress since the last take-over starts the count of recovery attempts anew.
-_CLAIM_LOST = _CLAIM.replace("_CONDITION_", "status = 'PENDING' AND executor_id = ?").replace(
+_CLAIM_LOST = _CLAIM.replace("_CONDITION_", _LOST).replace(
     "_CHANGES_",
     f", recovery_attempts = CASE WHEN {_CHECKPOINTS} > progress THEN 1 ELSE recovery_attempts + 1 END,"
     f" progress = {_CHECKPOINTS}",
@@ -128,6 +163,14 @@ def claim_lost_by(claimant: Claimant, lost_executor_id: str, limit: int) -> Clai
     )
 
 
+def claimable(session: Session, claimant: Claimant, lost_executor_id: str | None = None) -> bool:
+    """Whether something can be claimed: what waits, or what that executor left. A claim passes over what is locked."""
+    params = (claimant.application_name, claimant.application_version, json.dumps(claimant.names))
+    if lost_executor_id is None:
+        return bool(session.execute(f"{_CLAIMABLE.replace('_CONDITION_', _WAITING)} LIMIT 1", params))
+    return bool(session.execute(f"{_CLAIMABLE.replace('_CONDITION_', _LOST)} LIMIT 1", (*params, lost_executor_id)))
+
+
 def _claimed(session: Session, rows: list[tuple[Any, ...]]) -> list[Claimed]:
     if not rows:
         return []
@@ -136,7 +179,7 @@ def _claimed(session: Session, rows: list[tuple[Any, ...]]) -> list[Claimed]:
         (json.dumps([row[0] for row in rows]),),
     )
     by_id = {row[0]: (row[1], row[2]) for row in inputs}
-    claimed = [Claimed(_status(row), *by_id[row[0]]) for row in rows]
+    claimed = [Claimed(status_of(row), *by_id[row[0]]) for row in rows]
     return sorted(claimed, key=lambda one: one.status.created_at)
 
 
@@ -227,9 +270,12 @@ _OTHERS = (
     " AND e.executor_id = s.executor_id)"
 )
 _AROUND = (
-    f"SELECT 'executor', o.* FROM ({_OTHERS}) o"  # noqa: S608
-    " UNION ALL SELECT 'held', workflow_uuid, NULL, NULL FROM {t}workflow_status"
+    f"SELECT 'executor', o.*, CAST(NULL AS bigint) FROM ({_OTHERS}) o"  # noqa: S608
+    " UNION ALL SELECT 'held', workflow_uuid, NULL, NULL, NULL FROM {t}workflow_status"
     " WHERE executor_id = ? AND status = 'PENDING'"
+    " UNION ALL SELECT 'deadline', NULL, NULL, NULL, min(workflow_deadline_epoch_ms) - {now} FROM {t}workflow_status"
+    " WHERE application_name = ? AND workflow_deadline_epoch_ms IS NOT NULL"
+    " AND status IN ('ENQUEUED', 'DELAYED', 'PENDING')"
 )
 
 
@@ -242,12 +288,25 @@ def other_executors(session: Session, claimant: Claimant) -> list[ExecutorRow]:
     return [ExecutorRow(row[0], row[1], bool(row[2])) for row in session.execute(_OTHERS, (*others, *others))]
 
 
-def around(session: Session, claimant: Claimant) -> tuple[list[ExecutorRow], set[str]]:
-    """``other_executors``, and the ids of all that the claimant holds itself, in one read."""
+class Around(NamedTuple):
+    """What an executor looks for now and then, in one read."""
+
+    others: list[ExecutorRow]
+    #: The ids of all that it holds itself.
+    held: set[str]
+    #: In how many milliseconds the application's next deadline is; None if it has none.
+    deadline_in: int | None
+
+
+def around(session: Session, claimant: Claimant) -> Around:
+    """``other_executors``, what the claimant holds itself, and the next deadline."""
     others = (claimant.application_name, claimant.executor_id)
-    rows = session.execute(_AROUND, (*others, *others, claimant.executor_id))
-    executors = [ExecutorRow(row[1], row[2], bool(row[3])) for row in rows if row[0] == "executor"]
-    return executors, {row[1] for row in rows if row[0] == "held"}
+    rows = session.execute(_AROUND, (*others, *others, claimant.executor_id, claimant.application_name))
+    return Around(
+        [ExecutorRow(row[1], row[2], bool(row[3])) for row in rows if row[0] == "executor"],
+        {row[1] for row in rows if row[0] == "held"},
+        next((row[4] for row in rows if row[0] == "deadline"), None),
+    )
 
 
 def forget_executor(session: Session, application_name: str, executor_id: str) -> None:

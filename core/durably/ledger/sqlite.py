@@ -15,19 +15,11 @@ from weakref import WeakSet
 
 from durably.drive import drive
 from durably.errors import ConfigurationError
-from durably.ledger import queries
+from durably.ledger import sqlite_batch
+from durably.ledger.attributes import contains
 from durably.ledger.backend import Observer
-from durably.ledger.commands import (
-    Answer,
-    Command,
-    RecordCheckpoint,
-    Recorded,
-    RecordOutcome,
-    Started,
-    StartWorkflow,
-)
-from durably.model import Status
-from durably.sql import starting
+from durably.ledger.commands import Answer, Command
+from durably.ledger.listening import SqliteListener
 from durably.sql.dialect import SQLITE, render
 from durably.sql.gate import Gate, file_gate
 
@@ -62,6 +54,8 @@ class SqliteConnection:
         self._backend = backend
         self._raw: sqlite3.Connection | None = None
         self._mutex = threading.Lock()
+        #: How often it was opened.
+        self._opens = 0
         with _forking:
             _connections.add(self)
 
@@ -108,9 +102,15 @@ class SqliteConnection:
         with self._mutex:
             return work(SqliteSession(self._opened(), self._backend.observe))
 
+    def foreign_version(self) -> tuple[int, int]:
+        """Another one after each commit on another connection than this."""
+        version = self.read(lambda session: session.execute("PRAGMA data_version"))
+        return self._opens, int(version[0][0])
+
     def _opened(self) -> sqlite3.Connection:
         if self._raw is None:
             self._raw = connect(self._backend.path)
+            self._opens += 1
         return self._raw
 
     def close(self) -> None:
@@ -183,7 +183,7 @@ class SqliteBackend:
         self._writer.try_to_write()
 
     def write(self, batch: Sequence[Command]) -> list[Answer]:
-        return self._writer.change(lambda session: _write(session, batch))
+        return self._writer.change(lambda session: sqlite_batch.write(session, batch))
 
     def change(self, work: Callable[[SqliteSession], T]) -> T:
         return self._writer.change(work)
@@ -207,6 +207,9 @@ class SqliteBackend:
         with self._mutex:
             self._all.append(connection)
         return connection
+
+    def listener(self) -> SqliteListener:
+        return SqliteListener(self.path, self._writer.foreign_version)
 
     def disconnect(self) -> None:
         with self._mutex:
@@ -242,66 +245,8 @@ def connect(path: str) -> sqlite3.Connection:
         with _patience(raw, WAL_SECONDS), _content_if_busy():
             raw.execute("PRAGMA journal_mode = WAL")
         raw.execute("PRAGMA synchronous = FULL")
+        raw.create_function("durably_contains", 2, contains, deterministic=True)
     except BaseException:
         raw.close()
         raise
     return raw
-
-
-# -- writing a batch: row by row is fast enough here, since nothing leaves the process ---------------------------
-
-
-def _write(session: SqliteSession, batch: Sequence[Command]) -> list[Answer]:
-    answers: dict[int, Answer] = {}
-    for kind, write in _WRITERS:
-        for place, command in enumerate(batch):
-            if isinstance(command, kind):
-                answers[place] = write(session, command)
-    return [answers[place] for place in range(len(batch))]
-
-
-def _start(session: SqliteSession, command: StartWorkflow) -> Started:
-    if session.execute(starting.START, command[:10]):
-        session.execute(starting.INPUTS, (command.workflow_id, command.inputs, command.serialization))
-        return Started(True)
-    existing = queries.statuses(session, [command.workflow_id])[command.workflow_id]
-    return Started(existing.run_id == command.run_id, existing)
-
-
-_FENCE = "SELECT executor_id, attempt, status FROM {t}workflow_status WHERE workflow_uuid = ?"
-_CHECKPOINT = (
-    "INSERT INTO {t}operation_outputs (workflow_uuid, branch, function_id, function_name, output, error,"
-    " serialization, child_workflow_id, started_at_epoch_ms, completed_at_epoch_ms)"
-    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING"
-)
-
-
-def _record(session: SqliteSession, command: RecordCheckpoint) -> Recorded:
-    rows = session.execute(_FENCE, (command.workflow_id,))
-    if not rows or rows[0][:2] != (command.executor_id, command.attempt):
-        return Recorded.FENCED
-    session.execute(_CHECKPOINT, (*command[:3], *command[5:]))
-    return Recorded.CANCELLED if rows[0][2] == Status.CANCELLED else Recorded.RECORDED
-
-
-_FINISH = (
-    "UPDATE {t}workflow_status SET status = ?, completed_at = {now}"
-    " WHERE workflow_uuid = ? AND executor_id = ? AND attempt = ? AND status = 'PENDING' RETURNING 1"
-)
-_OUTPUTS = "INSERT INTO {t}workflow_outputs (workflow_uuid, output, error, serialization) VALUES (?, ?, ?, ?)"
-
-
-def _finish(session: SqliteSession, command: RecordOutcome) -> bool:
-    fence = (command.workflow_id, command.executor_id, command.attempt)
-    if session.execute(_FINISH, (command.status, *fence)):
-        session.execute(_OUTPUTS, (command.workflow_id, command.output, command.error, command.serialization))
-        return True
-    rows = session.execute(_FENCE, (command.workflow_id,))
-    return bool(rows) and rows[0] == (command.executor_id, command.attempt, command.status)
-
-
-_WRITERS: tuple[tuple[type, Callable[[SqliteSession, Any], Answer]], ...] = (
-    (StartWorkflow, _start),
-    (RecordCheckpoint, _record),
-    (RecordOutcome, _finish),
-)

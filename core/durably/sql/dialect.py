@@ -27,10 +27,19 @@ class Dialect:
     for_share_of_s: str
     #: The rows of a JSON array of strings that is passed as one parameter, for ``IN ({in_json})``.
     in_json: str
+    #: A parameter that is a JSON document.
+    json: str
     #: A query with a row exactly if the table of applied migrations is there.
     has_migrations: str
     #: Whether this user may insert checkpoints, where the database has such rights.
     may_insert: str | None = None
+    #: How many functions of a workflow's own code came before the gather that ``branch`` is an arm of.
+    gathered_after: str = "CAST(branch AS integer)"
+    #: Whether the attributes of a row of workflow_status AS s contain the JSON object that is passed as one parameter;
+    #: on SQLite by a function of the ledger's own connections.
+    has_attributes: str = "durably_contains(s.attributes, ?)"
+    #: A statement that tells other processes its parameter when the transaction commits.
+    notify: str | None = None
     #: Its first row is the same on two connections exactly if both are to the same database; None if there is no
     #: telling.
     identity: str | None = None
@@ -47,6 +56,10 @@ class Dialect:
             "{skip_locked}": self.for_update_skip_locked,
             "{for_share}": self.for_share_of_s,
             "{in_json}": self.in_json,
+            "{json}": self.json,
+            "{notify}": self.notify or "SELECT 1 WHERE ? IS NULL",
+            "{gathered_after}": self.gathered_after,
+            "{has_attributes}": self.has_attributes,
             "{has_migrations}": self.has_migrations,
         }
 
@@ -58,8 +71,12 @@ POSTGRESQL = Dialect(
     for_update_skip_locked="FOR UPDATE SKIP LOCKED",
     for_share_of_s="FOR SHARE OF s",
     in_json="SELECT json_array_elements_text(?::json)",
+    json="CAST(? AS jsonb)",
     has_migrations="SELECT 1 WHERE to_regclass('durably.migrations') IS NOT NULL",
     may_insert="SELECT has_table_privilege('durably.operation_outputs', 'INSERT')",
+    notify="SELECT pg_notify('durably', ?)",
+    gathered_after="CAST(split_part(branch, '.', 1) AS integer)",
+    has_attributes="s.attributes @> CAST(? AS jsonb)",
     # No two servers were started in the same microsecond, and none gives an oid twice.
     identity=(
         "SELECT CAST(extract(epoch FROM pg_postmaster_start_time()) AS text), CAST(oid AS text) FROM pg_database"
@@ -76,6 +93,7 @@ SQLITE = Dialect(
     for_update_skip_locked="",
     for_share_of_s="",
     in_json="SELECT value FROM json_each(?)",
+    json="?",
     has_migrations="SELECT 1 FROM sqlite_master WHERE name = 'durably_migrations'",
     # Not a SELECT from pragma_database_list: it would begin the read of a deferred transaction, which can write no more
     # once somebody else has written.
@@ -89,6 +107,7 @@ MYSQL = Dialect(
     now_ms="(TIMESTAMPDIFF(MICROSECOND, '1970-01-01 00:00:00', UTC_TIMESTAMP(3)) DIV 1000)",
     for_update_skip_locked="FOR UPDATE SKIP LOCKED",
     for_share_of_s="LOCK IN SHARE MODE",
+    json="?",
     in_json="SELECT j.v FROM JSON_TABLE(?, '$[*]' COLUMNS (v VARCHAR(255) PATH '$')) AS j",
     has_migrations="SELECT 1 FROM information_schema.tables WHERE table_name = 'durably_migrations'"
     " AND table_schema = DATABASE()",

@@ -170,11 +170,12 @@ def test_a_router_may_refuse(site: Site, url: str) -> None:
 def test_the_sql_can_be_printed_and_run_by_hand(site: Site, url: str) -> None:
     site.add("default", url)
     site.set()
-    printed = io.StringIO()
-    call_command("sqlmigrate", "durably_django", "0001", stdout=printed)
-    with connections["default"].cursor() as cursor:
-        for statement in printed.getvalue().split(";\n"):
-            cursor.execute(statement)
+    for name in ("0001", "0002"):
+        printed = io.StringIO()
+        call_command("sqlmigrate", "durably_django", name, stdout=printed)
+        with connections["default"].cursor() as cursor:
+            for statement in printed.getvalue().split(";\n"):
+                cursor.execute(statement)
     assert tables() == expected()
     assert pending(url) == []
     backwards = io.StringIO()
