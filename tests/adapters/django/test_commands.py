@@ -13,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 import durably
+from durably.ledger.migrations import migrations
 from durably.overview import overview
 from durably_django.addresses import address
 from durably_django.process import process
@@ -29,7 +30,8 @@ def status() -> str:
 def test_without_tables_both_say_what_to_run(site: Site, url: str) -> None:
     site.add("default", url)
     site.set()
-    assert "pending: 0001_initial; run `manage.py migrate`" in status()
+    names = ", ".join(f"{one.version:04}_{one.name}" for one in migrations("sqlite"))
+    assert f"pending: {names}; run `manage.py migrate`" in status()
     with pytest.raises(CommandError, match=r"run `manage\.py migrate`"):
         call_command("durably_worker", skip_checks=True)
     assert not process.is_executing()
