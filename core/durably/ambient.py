@@ -14,11 +14,11 @@ from uuid import uuid4
 from durably import context
 from durably.context import OptionsBlock
 from durably.errors import ConfigurationError
+from durably.names import checked_new_id
 from durably.registry import registry
 
 T = TypeVar("T")
 
-MAX_ID = 255
 MAX_SECONDS = 1e10  # 300 years; a deadline still fits into a bigint of milliseconds
 
 
@@ -79,7 +79,7 @@ def workflow_options(
     ``attributes``: a JSON object to find the workflow by. ``application_version``: which executors may run it.
     """
     if workflow_id is not None:
-        check_id(workflow_id)
+        checked_new_id(workflow_id)
     detached = timeout_seconds is None
     seconds = None if isinstance(timeout_seconds, _Inherited) else timeout_seconds
     if seconds is not None and not 0 < seconds < MAX_SECONDS:
@@ -125,14 +125,6 @@ def outside_transaction() -> Iterator[None]:
     """
     with context.transactions_ignored_here():
         yield
-
-
-def check_id(given: object) -> None:
-    """ConfigurationError for what cannot be the id of a new workflow."""
-    if not isinstance(given, str) or not given.strip() or len(given) > MAX_ID or not given.isprintable():
-        raise ConfigurationError(
-            f"the workflow id {given!r} is not usable; give 1 to {MAX_ID} printable characters, not only blanks"
-        )
 
 
 def configured(name: str, instance: T) -> T:

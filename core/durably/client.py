@@ -23,6 +23,7 @@ from durably.ledger.watching import Watcher
 from durably.managing import results
 from durably.messaging import streams
 from durably.model import WorkflowStatus
+from durably.names import checked_id
 from durably.serialization import Serialization, TypeTable
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Connected:
 
     async def status(self, workflow_id: str) -> WorkflowStatus:
         """The row of a workflow; WorkflowNotFoundError."""
+        checked_id(workflow_id, "get_workflow_status")
         found = await self.ledger.read(lambda session: queries.statuses(session, [workflow_id]))
         if workflow_id not in found:
             raise WorkflowNotFoundError(f"there is no workflow with the id {workflow_id!r}", workflow_id=workflow_id)

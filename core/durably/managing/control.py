@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
 
-from durably.ambient import check_id
 from durably.crashpoints import reach
 from durably.errors import ConfigurationError, WorkflowIdConflictError, WorkflowNotFoundError
 from durably.execution.child import child_id
@@ -19,6 +18,7 @@ from durably.ledger.news import Kind
 from durably.ledger.wakeups import CANCELLED, Outcomes, announce_ends
 from durably.messaging.connection import Connection
 from durably.model import CheckpointKey, Life
+from durably.names import checked_id, checked_new_id
 
 T = TypeVar("T")
 
@@ -65,7 +65,7 @@ async def _change(
 
 async def cancel(connection: Changed, workflow_ids: Sequence[str], children: bool) -> None:
     """Cancel those that have no outcome. Ids that are not there are left out."""
-    ids, moment = _listed(workflow_ids), connection.outcomes.moment
+    ids, moment = _listed(workflow_ids, "cancel_workflow"), connection.outcomes.moment
     await _change(
         connection,
         "cancel",
@@ -79,15 +79,15 @@ def _ids(lives: Sequence[Life]) -> list[str]:
     return [life.workflow_id for life in lives]
 
 
-def _listed(workflow_ids: Sequence[str]) -> list[str]:
+def _listed(workflow_ids: Sequence[str], verb: str) -> list[str]:
     if isinstance(workflow_ids, str):
         raise ConfigurationError(f"{workflow_ids!r} is one id; give a list of ids, or use the verb for one workflow")
-    return list(workflow_ids)
+    return [checked_id(one, verb) for one in workflow_ids]
 
 
 async def resume(connection: Changed, workflow_ids: Sequence[str]) -> None:
     """Let those that were cancelled or set aside go on where they stopped. WorkflowNotFoundError."""
-    ids = _listed(workflow_ids)
+    ids = _listed(workflow_ids, "resume_workflow")
 
     def work(_: CheckpointKey | None) -> Change[list[list[str]]]:
         return lambda session: [list(one) for one in manage.resume(session, ids)]
@@ -115,10 +115,11 @@ async def fork(
     application_version: str | None,
 ) -> str:
     """Make a new workflow that begins as another one did, and goes on from ``start_step``; its id."""
+    checked_id(source, "fork_workflow")
     if start_step < 1:
         raise ConfigurationError(f"start_step is {start_step!r}; steps are counted from 1, which runs everything again")
     if workflow_id is not None:
-        check_id(workflow_id)
+        checked_new_id(workflow_id)
     run, run_id, fresh = workflow_code(), uuid4().hex, str(uuid4())
 
     def work(key: CheckpointKey | None) -> Change[list[str]]:
@@ -148,7 +149,7 @@ async def fork(
 
 async def delete(connection: Changed, workflow_ids: Sequence[str], children: bool) -> None:
     """Forget workflows with all that is recorded of them. Ids that are not there are left out."""
-    ids, moment = _listed(workflow_ids), connection.outcomes.moment
+    ids, moment = _listed(workflow_ids, "delete_workflow"), connection.outcomes.moment
     await _change(
         connection,
         "delete",
@@ -160,6 +161,7 @@ async def delete(connection: Changed, workflow_ids: Sequence[str], children: boo
 
 async def update_attributes(connection: Changed, workflow_id: str, attributes: str | None) -> None:
     """Replace a workflow's attributes. WorkflowNotFoundError."""
+    checked_id(workflow_id, "update_workflow_attributes")
 
     def work(_: CheckpointKey | None) -> Change[bool]:
         return lambda session: manage.set_attributes(session, workflow_id, attributes)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from durably.ledger.backend import Session
 from durably.ledger.listing import Listed, Row
 from durably.messaging.connection import Connection
 from durably.model import GROUPS, Status, StepInfo, WorkflowQuery, WorkflowStatus
+from durably.names import checked_id, checked_text
 from durably.registry import registry
 from durably.serialization import Payload
 
@@ -47,9 +48,7 @@ async def workflows(connection: Connection, application_name: str, query: Workfl
 
 def _check(query: WorkflowQuery) -> None:
     _check_limit(query.limit)
-    for name, value in vars(query).items():
-        if isinstance(value, str) and name not in ("workflow_id_prefix", "after", "attributes"):
-            raise ConfigurationError(f"{name} is {value!r}; give a list of what it may be")
+    _check_texts(query)
     for status in query.statuses or ():
         if str(status) not in [one.value for one in Status]:
             raise ConfigurationError(f"{status!r} is no status; there are: {', '.join(Status)}")
@@ -61,6 +60,19 @@ def _check(query: WorkflowQuery) -> None:
         raise ConfigurationError(f"after={query.after!r} is no cursor; take the `cursor` of a listed workflow")
     if query.attributes is not None:
         checked_attributes(query.attributes)
+
+
+def _check_texts(query: WorkflowQuery) -> None:
+    for name, value in vars(query).items():
+        if value is None or name == "attributes":
+            continue
+        if name in ("workflow_id_prefix", "after"):
+            checked_text(value, f"{name} of a query")
+        elif isinstance(value, str):
+            raise ConfigurationError(f"{name} is {value!r}; give a list of what it may be")
+        elif isinstance(value, Collection):
+            for one in value:
+                checked_text(one, f"one of {name} of a query")
 
 
 def _check_limit(limit: int) -> None:
@@ -116,6 +128,7 @@ async def count(
 
 async def steps(connection: Connection, workflow_id: str, payloads: bool) -> list[StepInfo]:
     """The steps of a workflow that are recorded."""
+    checked_id(workflow_id, "list_workflow_steps")
     rows = await _read(connection, "list_workflow_steps", lambda session: listing.steps(session, workflow_id, payloads))
     return [_step(connection, workflow_id, *listing.step(row)) for row in rows]
 

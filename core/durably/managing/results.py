@@ -14,6 +14,7 @@ from durably.ledger import queries
 from durably.ledger.wakeups import Outcomes
 from durably.messaging.connection import Connection
 from durably.model import Checkpoint, Outcome, Status
+from durably.names import checked_id
 from durably.registry import registry
 from durably.serialization import TypeTable
 
@@ -28,6 +29,7 @@ class Waits(Connection, Protocol):
 
 async def result(connection: Waits, workflow_id: str, timeout_seconds: float | None, expect: TypeTable | None) -> Any:
     """A workflow's value, or its error. WaitTimeoutError, WorkflowNotFoundError, WorkflowCancelledError."""
+    checked_id(workflow_id, "get_result")
     run = workflow_code()
     if run is not None:
         return await _recorded_result(connection, run, workflow_id, timeout_seconds, expect)

@@ -35,33 +35,6 @@ def expected(expect: Any) -> TypeTable:
     return TypeTable.for_type(Any if expect is None else expect)
 
 
-#: The length of topics, keys and idempotency keys, which are parts of indexes (characters).
-MAX_NAME = 255
-
-
-def checked_name(given: object, what: str) -> str:
-    """A topic or key that every database can hold; ConfigurationError for others."""
-    name = checked_id(given, what)
-    if len(name) > MAX_NAME:
-        raise ConfigurationError(f"{what} has {len(name)} characters; {MAX_NAME} are possible")
-    return name
-
-
-def checked_id(given: object, what: str) -> str:
-    """What may be a workflow's id, as far as it can be looked up; ConfigurationError for others."""
-    if not isinstance(given, str) or "\0" in given or not _is_encodable(given):
-        raise ConfigurationError(f"{what} is {given!r}; give a text without NUL and lone surrogates")
-    return given
-
-
-def _is_encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def required_workflow(verb: str) -> CallingRun:
     """The workflow whose code runs here; ConfigurationError elsewhere."""
     run = workflow_code()

@@ -9,8 +9,9 @@ from durably.execution.waits import Deadline, checked_seconds, workflow_code
 from durably.ledger import talk
 from durably.ledger.commands import SetEvent
 from durably.ledger.news import Kind, Watch
-from durably.messaging.connection import Connection, checked_id, checked_name, dumped, expected, heed, place_of, writer
+from durably.messaging.connection import Connection, dumped, expected, heed, place_of, writer
 from durably.model import Checkpoint, CheckpointKey
+from durably.names import checked_id, checked_name
 from durably.serialization import Payload
 
 SET, GET, GET_ALL = "durably.set_event", "durably.get_event", "durably.get_all_events"
@@ -42,7 +43,7 @@ async def get_event(
     connection: Connection, workflow_id: str, key: str, timeout_seconds: float | None, expect: Any
 ) -> Any:
     """The value of an event of any workflow, once it is set; None if that does not happen in time."""
-    checked_id(workflow_id, "the workflow id of get_event")
+    checked_id(workflow_id, "get_event")
     checked_name(key, "the key of the event")
     seconds = None if timeout_seconds is None else checked_seconds(timeout_seconds, "get_event")
     types = expected(expect)
@@ -93,7 +94,7 @@ async def _wait_outside(connection: Connection, watch: Watch, seconds: float | N
 async def get_all_events(connection: Connection, workflow_id: str) -> dict[str, Any]:
     """The events of a workflow by key, as they are now."""
 
-    checked_id(workflow_id, "the workflow id of get_all_events")
+    checked_id(workflow_id, "get_all_events")
 
     async def find() -> dict[str, Any]:
         found = await connection.ledger.read(lambda session: talk.events(session, workflow_id))

@@ -16,14 +16,13 @@ from durably.ledger.commands import ReceiveMessage, SendMessage, Sent
 from durably.ledger.news import Kind
 from durably.messaging.connection import (
     Connection,
-    checked_id,
-    checked_name,
     dumped,
     expected,
     refuse_in_transaction,
     required_workflow,
 )
 from durably.model import Checkpoint, CheckpointKey
+from durably.names import checked_id, checked_name
 from durably.serialization import Payload
 
 SEND, SEND_BULK, RECV = "durably.send", "durably.send_bulk", "durably.recv"
@@ -63,7 +62,7 @@ def _new_id() -> str:
 
 def _command(connection: Connection, message: Message) -> SendMessage:
     """The command that sends a message; without an id, if it has no idempotency key."""
-    destination_id = checked_id(message.destination_id, "the id of the workflow to send to")
+    destination_id = checked_id(message.destination_id, "send")
     payload = dumped(connection, message.message, f"the message to workflow {destination_id!r}")
     message_id = ""
     if message.idempotency_key is not None:

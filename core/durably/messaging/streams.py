@@ -12,8 +12,9 @@ from durably.execution.waits import checked_seconds, workflow_code
 from durably.ledger import queries, talk
 from durably.ledger.commands import WriteStream
 from durably.ledger.news import Kind
-from durably.messaging.connection import Connection, checked_id, checked_name, dumped, expected, heed, place_of, writer
+from durably.messaging.connection import Connection, dumped, expected, heed, place_of, writer
 from durably.model import Checkpoint, CheckpointKey
+from durably.names import checked_id, checked_name
 from durably.serialization import Payload
 
 WRITE, CLOSE, READ = "durably.write_stream", "durably.close_stream", "durably.read_stream"
@@ -72,7 +73,7 @@ class Reader:
         expect: Any,
     ) -> None:
         self._connection = connection
-        self._workflow_id = checked_id(workflow_id, "the workflow id of read_stream")
+        self._workflow_id = checked_id(workflow_id, "read_stream")
         self._key = checked_name(key, "the key of the stream")
         self._offset = _checked_offset(offset)
         self._seconds = None if timeout_seconds is None else checked_seconds(timeout_seconds, "read_stream")
