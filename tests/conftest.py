@@ -32,7 +32,14 @@ def declarations(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _of_another_test_module(module: str, request: pytest.FixtureRequest) -> bool:
-    return module.rpartition(".")[2].startswith("test_") and module != request.module.__name__
+    """Whether neither the test's module nor a helper of its folder, or one above, declares it, nor one it imports."""
+    folder, _, name = module.rpartition(".")
+    mine = request.module.__name__
+    if module == mine or not module.startswith("tests."):
+        return False
+    if not name.startswith("test_") and mine.startswith(f"{folder}."):
+        return False
+    return not any(getattr(one, "__module__", None) == module for one in vars(request.module).values())
 
 
 @pytest.fixture(scope="session")
