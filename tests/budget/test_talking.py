@@ -75,9 +75,15 @@ def test_a_receive_of_what_is_there_costs_one_commit_and_one_round_trip(counter:
 
 
 @pytest.mark.usefixtures("app")
-def test_a_hundred_messages_in_bulk_cost_one_commit(counter: Counter) -> None:
-    cost = counted(counter, lambda: durably.send_bulk([Message("w", number, "bulk") for number in range(100)]))
-    assert (cost.commits, cost.own_commits) == (1, 1)
+def test_messages_in_bulk_cost_one_commit_and_a_round_trip_for_a_thousand(counter: Counter) -> None:
+    def sent(count: int) -> Cost:
+        cost = counted(counter, lambda: durably.send_bulk([Message("w", number, "bulk") for number in range(count)]))
+        durably.delete_workflow("talks")
+        return cost
+
+    few, many = sent(2), sent(2500)
+    assert (few.commits, few.own_commits) == (many.commits, many.own_commits) == (1, 1)
+    assert many.round_trips == few.round_trips + 2
 
 
 @pytest.mark.usefixtures("app")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import durably
@@ -17,8 +17,9 @@ SECONDS = 60
 class Lives:
     """One workflow's lives, and what happened in them."""
 
-    def __init__(self, system_url: str) -> None:
+    def __init__(self, system_url: str, adapters: Mapping[str, Any] | None = None) -> None:
         self.url = system_url
+        self._adapters = adapters
         self.second = False
         #: What the bodies of steps, and the workflow's own code, wrote down.
         self.lines: list[Any] = []
@@ -35,6 +36,9 @@ class Lives:
             self.stuck.set()
             assert self._release.wait(SECONDS)
 
+    def _engine(self) -> Durably:
+        return Durably("lives", system_database_url=self.url, adapters=self._adapters)
+
     def interrupted(
         self,
         start: Callable[[], Any],
@@ -43,7 +47,7 @@ class Lives:
         until: Callable[[], bool] | None = None,
     ) -> Any:
         """Start in one executor, which goes away while it is stuck (or when ``until``); the result in another one."""
-        app = Durably("lives", system_database_url=self.url)
+        app = self._engine()
         app.launch()
         try:
             with durably.workflow_options(workflow_id="w"):
@@ -58,7 +62,7 @@ class Lives:
         if between is not None:
             between()
         try:
-            with Durably("lives", system_database_url=self.url):
+            with self._engine():
                 return durably.get_result("w", timeout_seconds=SECONDS)
         finally:
             self._release.set()

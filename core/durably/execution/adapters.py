@@ -269,6 +269,16 @@ class Adapters:
         """All of them."""
         return list(self._halves.values())
 
+    def one_of_each(self, *, asynchronous: bool) -> list[Half]:
+        """One half of each adapter that such a workflow's transactions can go through: of two, that of its own kind."""
+        kinds = (True, False) if asynchronous else (False,)
+        found: dict[str, Half] = {}
+        for kind in kinds:
+            for half in self._halves.values():
+                if half.asynchronous is kind:
+                    found.setdefault(half.name, half)
+        return list(found.values())
+
     def release(self, *, ends: bool) -> None:
         """On a thread of Durably's own: a piece of work has ended. ``ends``: so does the thread."""
         for half in self._halves.values():

@@ -9,6 +9,7 @@ from durably import context
 from durably.declared import Declaration
 from durably.drive import Promise
 from durably.errors import NonDeterminismError
+from durably.execution.apart import committed_at
 from durably.execution.child import CallChild, child_id, run_child
 from durably.execution.run import Run
 from durably.execution.step import run_step
@@ -76,10 +77,11 @@ class CallingRun(Run):
         self._gathers[branch, before] = number
         return [f"{branch}{'/' if branch else ''}{before}.{number}.{arm}" for arm in range(count)]
 
-    def peek(self, called: str) -> str | None:
-        """What is recorded at the place of the next function, which is not taken; None if nothing is."""
+    async def peek(self, called: str) -> str | None:
+        """What an earlier life did at the place of the next function, which is not taken; None if nothing."""
         branch = self._branch(called)
-        return self.history.name_at(CheckpointKey(branch, self._function_ids.get(branch, 0) + 1))
+        key = CheckpointKey(branch, self._function_ids.get(branch, 0) + 1)
+        return self.history.name_at(key) or await committed_at(self, key)
 
     # -- one call ------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ def _mark(name: str) -> str:
 async def patched(name: str) -> bool:
     """Whether the new path is to be taken."""
     run = _required("patch")
-    there = run.peek(_mark(name))
+    there = await run.peek(_mark(name))
     if there is not None and there != _mark(name):
         return False
 
@@ -31,7 +31,7 @@ async def patched(name: str) -> bool:
 async def deprecated(name: str) -> bool:
     """True; the mark is passed over where it was set."""
     run = _required("deprecate_patch")
-    if run.peek(_mark(name)) != _mark(name):
+    if await run.peek(_mark(name)) != _mark(name):
         return True
 
     async def new() -> bool:

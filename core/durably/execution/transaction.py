@@ -32,12 +32,13 @@ from durably.errors import (
     TransactionRetriesExceededError,
 )
 from durably.execution.adapters import Half
+from durably.execution.apart import completion_at, place_of
 from durably.execution.run import Run
 from durably.execution.signals import HandedBack
 from durably.ledger import queries
 from durably.model import Checkpoint, CheckpointKey
 from durably.sql import completion
-from durably.sql.completion import Guard, Place, Recording
+from durably.sql.completion import Guard, Recording
 from durably.sql.drivers import Failure
 from durably.sql.failures import classify, is_transient, was_cancelled
 
@@ -85,7 +86,7 @@ class _Protocol:
         self.key = key
         self.declaration = declaration
         self.half = half
-        self.place = Place(run.workflow_id, run.run_id, key, run.fence)
+        self.place = place_of(run, key)
         self.started_at = run.services.clock.now_ms()
         self.tries = 0
         #: How far the current try is; see ``_Stage``.
@@ -238,9 +239,7 @@ class _Protocol:
         if self.half.colocated or self.declaration.transaction.read_only:
             key, workflow_id = self.key, self.run_.workflow_id
             return await self.run_.services.ledger.read(lambda session: queries.checkpoint(session, workflow_id, key))
-        async with self.half.begin(None, True) as handle:
-            rows = await self.half.execute(handle, *completion.find_completion(self.place))
-        return Checkpoint(*rows[0]) if rows else None
+        return await completion_at(self.half, self.place)
 
     def adopt(self, found: Checkpoint) -> Any:
         """Return or raise what is recorded."""

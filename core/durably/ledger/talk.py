@@ -57,8 +57,11 @@ def recorded(
 
 _SEND = (
     "INSERT INTO {t}notifications (destination_uuid, message_uuid, topic, message, serialization, created_at_epoch_ms)"
-    " VALUES (?, ?, ?, ?, ?, {now}) ON CONFLICT DO NOTHING"
+    " VALUES "
 )
+_MESSAGE = "(?, ?, ?, ?, ?, {now})"
+#: As many go into one statement; SQLite takes 32,766 parameters.
+_MESSAGES = 1000
 
 
 def send_all(session: Session, commands: Sequence[SendMessage]) -> list[str]:
@@ -71,8 +74,10 @@ def send_all(session: Session, commands: Sequence[SendMessage]) -> list[str]:
     missing = [one for one in asked if one not in there]
     if missing:
         return missing
-    for command in commands:
-        session.execute(_SEND, command[:5])
+    for first in range(0, len(commands), _MESSAGES):
+        some = commands[first : first + _MESSAGES]
+        values = [value for command in some for value in command[:5]]
+        session.execute(f"{_SEND}{', '.join([_MESSAGE] * len(some))} ON CONFLICT DO NOTHING", values)
     tell(session, [f"m:{one}" for one in asked])
     return []
 
