@@ -17,7 +17,7 @@ from durably.errors import NotLaunchedError
 from durably.ledger import awaited, listening
 from durably.ledger.backend import Backend
 from durably.ledger.ledger import Ledger
-from durably.ledger.listening import ANYTHING, PostgresListener, SqliteListener
+from durably.ledger.listening import ANYTHING, NEWS, PostgresListener, SqliteListener
 from durably.ledger.news import Kind, News, Wanted
 from durably.ledger.wakeups import Outcomes
 from durably.ledger.watching import Watcher
@@ -291,34 +291,60 @@ def ear(url: str, own: Callable[[int], bool] = lambda _: False) -> Iterator[Post
         listener.close()
 
 
+def attentive(listener: PostgresListener) -> PostgresListener:
+    """It listens, also for those who wait."""
+    assert listener.wait(5, attentive=True) == [ANYTHING]
+    assert listener.wait(5, attentive=True) == [NEWS]
+    return listener
+
+
 def test_it_hears_what_is_told_and_first_says_anything(postgres_url: str) -> None:
     with ear(postgres_url) as listener, psycopg.connect(postgres_url, autocommit=True) as teller:
-        assert listener.wait(5, attentive=True) == [ANYTHING]
+        attentive(listener)
         assert listener.wait(0.05, attentive=True) == []
-        teller.execute("SELECT pg_notify('durably', 'm:a' || E'\\n' || 'e:b')")
-        assert listener.wait(5, attentive=True) == ["m:a", "e:b"]
+        for channel in ("durably", "durably_news"):
+            teller.execute("SELECT pg_notify(%s, 'm:a' || E'\\n' || 'e:b')", (channel,))
+            assert listener.wait(5, attentive=True) == ["m:a", "e:b"]
         teller.execute("SELECT pg_notify('other', 'm:a')")
         assert listener.wait(0.05, attentive=True) == []
+
+
+def test_while_nobody_waits_it_hears_of_what_executors_do_alone(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "INATTENTIVE", 0.0)
+    with ear(postgres_url) as listener, psycopg.connect(postgres_url, autocommit=True) as teller:
+        assert listener.wait(5, attentive=False) == [ANYTHING]
+        for _ in range(2):
+            teller.execute("SELECT pg_notify('durably_news', 'm:a')")
+            teller.execute("SELECT pg_notify('durably', 'w:shop')")
+            assert listener.wait(5, attentive=False) == ["w:shop"]
+            assert listener.wait(5, attentive=True) == [NEWS]  # who waits now must look for what was told before
+            teller.execute("SELECT pg_notify('durably_news', 'm:a')")
+            assert listener.wait(5, attentive=True) == ["m:a"]
+            assert listener.wait(0.05, attentive=False) == []
+
+
+def test_what_is_told_while_it_turns_its_attention_is_heard(postgres_url: str) -> None:
+    with ear(postgres_url) as listener, psycopg.connect(postgres_url, autocommit=True) as teller:
+        assert listener.wait(5, attentive=False) == [ANYTHING]
+        teller.execute("SELECT pg_notify('durably', 'c:one')")
+        heard = [*listener.wait(5, attentive=True), *listener.wait(0.2, attentive=True)]
+        assert heard == [NEWS, "c:one"]
 
 
 def test_what_its_own_process_told_is_no_news(postgres_url: str) -> None:
     with psycopg.connect(postgres_url, autocommit=True) as teller:
         pid = teller.info.backend_pid
         with ear(postgres_url, lambda other: other == pid) as listener:
-            listener.wait(5, attentive=True)
+            attentive(listener)
             teller.execute("SELECT pg_notify('durably', 'm:a')")
             assert listener.wait(0.3, attentive=True) == []
 
 
-def until_heard(listener: PostgresListener) -> list[str]:
-    while not (heard := listener.wait(5, attentive=True)):
-        pass
-    return heard
-
-
 def test_a_lost_connection_is_an_error_once_and_then_anything(postgres_url: str) -> None:
     with ear(postgres_url) as listener, psycopg.connect(postgres_url, autocommit=True) as killer:
-        listener.wait(5, attentive=True)
+        attentive(listener)
         for _ in range(3):
             killer.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -326,7 +352,7 @@ def test_a_lost_connection_is_an_error_once_and_then_anything(postgres_url: str)
             )
             with pytest.raises(psycopg.OperationalError):
                 until_heard(listener)  # the server says goodbye first
-            assert listener.wait(5, attentive=True) == [ANYTHING]
+            attentive(listener)
         killer.execute("SELECT pg_notify('durably', 'm:a')")
         assert listener.wait(5, attentive=True) == ["m:a"]
 

@@ -19,6 +19,7 @@ from durably.execution.adapters import Adapters, Half
 from durably.ledger import queries
 from durably.ledger.commands import Started, StartWorkflow
 from durably.ledger.ledger import Ledger
+from durably.ledger.talk import FOR_EXECUTORS
 from durably.sql import starting
 
 _WAYS_OUT = (
@@ -53,7 +54,9 @@ class Open:
             inputs = (command.workflow_id, command.inputs, command.serialization)
             await self.half.execute(self.handle, starting.INPUTS, inputs)
             if self.half.dialect.notify is not None:
-                await self.half.execute(self.handle, self.half.dialect.notify, (f"w:{command.application_name}",))
+                await self.half.execute(
+                    self.handle, self.half.dialect.notify, (FOR_EXECUTORS, f"w:{command.application_name}")
+                )
             return Started(True)
         rows = await self.half.execute(self.handle, *queries.statuses_statement([command.workflow_id]))
         return Started(False, queries.statuses_of(rows).get(command.workflow_id))

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 #: Said in place of names: something was written, and what it was must be looked for.
 ANYTHING = "*"
+#: The same, of what somebody waits for: nobody has listened for that before.
+NEWS = "?"
+#: How long nobody must have waited before a process stops hearing of what only waiters want to know (seconds).
+INATTENTIVE = 1.0
 
 
 class Listener(Protocol):
@@ -39,13 +43,22 @@ class Listener(Protocol):
 
 
 class PostgresListener:
-    """LISTEN on a connection of its own. A notification has one ``kind:name`` in each line."""
+    """LISTEN on a connection of its own. A notification has one ``kind:name`` in each line.
+
+    There are two channels: ``durably`` for executors (what there is to claim, and which lives are over), and
+    ``durably_news`` for whoever waits. A process in which nobody does stays away from the second, or else each commit of
+    its own would wake it for nothing.
+    """
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], is_own: Callable[[int], bool]) -> None:
         """``is_own``: whether that server process serves this one, which tells itself what it writes."""
         self._connect = connect
         self._is_own = is_own
         self._raw: psycopg.Connection[Any] | None = None
+        #: Until when it hears of news, by the monotonic clock; None while it does not.
+        self._attentive_until: float | None = None
+        #: What came while a statement was under way, which the driver then hands over by itself.
+        self._missed: list[psycopg.Notify] = []
         self._here, self._there = socket.socketpair()
         self._here.setblocking(False)
         self._there.setblocking(False)
@@ -53,7 +66,7 @@ class PostgresListener:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._here, selectors.EVENT_READ)
 
-    def wait(self, seconds: float, *, attentive: bool) -> list[str]:  # noqa: ARG002
+    def wait(self, seconds: float, *, attentive: bool) -> list[str]:
         if self._raw is None:
             raw = self._connect()
             try:
@@ -61,17 +74,35 @@ class PostgresListener:
             except BaseException:
                 raw.close()
                 raise
+            raw.add_notify_handler(self._missed.append)
             self._raw = raw
             self._selector.register(raw.fileno(), selectors.EVENT_READ, raw)
-            return [ANYTHING]  # nobody has told of what was written before
+            # Nobody has told of what was written before; that somebody waits, the next call sees to.
+            return [ANYTHING]
         try:
+            if self._attend(self._raw, attentive):
+                return [NEWS, *self._names(self._taken())]
             return self._heard(self._raw, seconds)
         except BaseException:
             self._drop()
             raise
 
+    def _attend(self, raw: psycopg.Connection[Any], attentive: bool) -> bool:
+        """Listen for news while somebody waits, and a little longer; whether it has begun to just now."""
+        began = attentive and self._attentive_until is None
+        if began:
+            raw.execute("LISTEN durably_news", prepare=False)
+        if attentive:
+            self._attentive_until = time.monotonic() + INATTENTIVE
+        elif self._attentive_until is not None and time.monotonic() > self._attentive_until:
+            raw.execute("UNLISTEN durably_news", prepare=False)
+            self._attentive_until = None
+        return began
+
     def _drop(self) -> None:
         raw, self._raw = self._raw, None
+        self._attentive_until = None
+        self._missed.clear()
         if raw is None:
             return
         for key in [one for one in self._selector.get_map().values() if one.data is raw]:
@@ -79,17 +110,26 @@ class PostgresListener:
         raw.close()
 
     def _heard(self, raw: psycopg.Connection[Any], seconds: float) -> list[str]:
+        if self._missed:
+            return self._names(self._taken())
         ready = {key.data for key, _ in self._selector.select(seconds)}
         if None in ready:
             self._here.recv(4096)
         if raw not in ready:
             return []
         raw.pgconn.consume_input()
-        heard: list[str] = []
+        told: list[tuple[int, str]] = []
         while (notification := raw.pgconn.notifies()) is not None:
-            if not self._is_own(notification.be_pid):
-                heard += notification.extra.decode().split("\n")
-        return heard
+            told.append((notification.be_pid, notification.extra.decode()))
+        return self._names(told)
+
+    def _taken(self) -> list[tuple[int, str]]:
+        missed = [(one.pid, one.payload) for one in self._missed]
+        self._missed.clear()
+        return missed
+
+    def _names(self, told: list[tuple[int, str]]) -> list[str]:
+        return [name for pid, text in told if not self._is_own(pid) for name in text.split("\n")]
 
     def wake(self) -> None:
         with contextlib.suppress(OSError):  # it has plenty to wake up for, or is closed

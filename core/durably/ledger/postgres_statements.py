@@ -23,7 +23,7 @@ def _told(kind: str, workflow_id: str, source: str) -> str:
     into an index has 2,700 at most.
     """
     return (
-        f"told AS MATERIALIZED (SELECT pg_notify('durably', string_agg('{kind}:' || {workflow_id}, E'\\n'))"  # noqa: S608
+        f"told AS MATERIALIZED (SELECT pg_notify('durably_news', string_agg('{kind}:' || {workflow_id}, E'\\n'))"  # noqa: S608
         f" FROM (SELECT {workflow_id},"
         f" sum(octet_length({workflow_id}) + 3) OVER (ROWS UNBOUNDED PRECEDING) / 5000 AS share"
         f" FROM (SELECT DISTINCT {workflow_id} FROM {source}) d) n GROUP BY share)"

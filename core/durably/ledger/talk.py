@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from durably.ledger.backend import Session
@@ -15,6 +15,9 @@ T = TypeVar("T")
 
 #: As many bytes go into one notification; PostgreSQL allows 7,999.
 NOTIFICATION = 7900
+#: The channel that executors always listen to, for these kinds of news, and the one of whoever waits for others.
+FOR_EXECUTORS, FOR_WAITERS = "durably", "durably_news"
+_OF_EXECUTORS = ("c:", "w:")
 
 # -- a change and its checkpoint ---------------------------------------------------------------------------------
 
@@ -84,17 +87,27 @@ def send_all(session: Session, commands: Sequence[SendMessage]) -> list[str]:
 
 def tell(session: Session, news: Sequence[str]) -> None:
     """Tell other processes, when the transaction commits; does nothing where nobody can listen."""
+    for channel, mine in (
+        (FOR_EXECUTORS, [one for one in news if one.startswith(_OF_EXECUTORS)]),
+        (FOR_WAITERS, [one for one in news if not one.startswith(_OF_EXECUTORS)]),
+    ):
+        for share in _shares(mine):
+            session.execute("{notify}", (channel, "\n".join(share)))
+
+
+def _shares(news: Sequence[str]) -> Iterator[list[str]]:
+    """As many of them at a time as one notification takes."""
     share: list[str] = []
     size = 0
     for one in news:
         length = len(one.encode()) + 1
         if size + length > NOTIFICATION:
-            session.execute("{notify}", ("\n".join(share),))
+            yield share
             share, size = [], 0
         share.append(one)
         size += length
     if share:
-        session.execute("{notify}", ("\n".join(share),))
+        yield share
 
 
 # -- events and streams ------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from durably.clock import Clock
 from durably.drive import drive
 from durably.ledger import awaited, queries
 from durably.ledger.ledger import Ledger
-from durably.ledger.listening import ANYTHING
+from durably.ledger.listening import ANYTHING, NEWS
 from durably.ledger.news import Kind
 from durably.ledger.wakeups import Asked, Outcomes
 
@@ -126,7 +126,7 @@ class Watcher:
                 delay = min(delay * 2, RETRY_LAST)
                 continue
             self._wanted.clear()
-            if ANYTHING in heard or self._clock.monotonic() - looked > NET:
+            if ANYTHING in heard or NEWS in heard or self._clock.monotonic() - looked > NET:
                 looked = self._clock.monotonic()
                 self.look()
             self._tell(heard)

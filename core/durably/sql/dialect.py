@@ -38,7 +38,7 @@ class Dialect:
     #: Whether the attributes of a row of workflow_status AS s contain the JSON object that is passed as one parameter;
     #: on SQLite by a function of the ledger's own connections.
     has_attributes: str = "durably_contains(s.attributes, ?)"
-    #: A statement that tells other processes its parameter when the transaction commits.
+    #: A statement that tells other processes when the transaction commits: on which channel, and what.
     notify: str | None = None
     #: Its first row is the same on two connections exactly if both are to the same database; None if there is no
     #: telling.
@@ -57,7 +57,7 @@ class Dialect:
             "{for_share}": self.for_share_of_s,
             "{in_json}": self.in_json,
             "{json}": self.json,
-            "{notify}": self.notify or "SELECT 1 WHERE ? IS NULL",
+            "{notify}": self.notify or "SELECT 1 WHERE ? IS NULL AND ? IS NULL",
             "{gathered_after}": self.gathered_after,
             "{has_attributes}": self.has_attributes,
             "{has_migrations}": self.has_migrations,
@@ -74,7 +74,7 @@ POSTGRESQL = Dialect(
     json="CAST(? AS jsonb)",
     has_migrations="SELECT 1 WHERE to_regclass('durably.migrations') IS NOT NULL",
     may_insert="SELECT has_table_privilege('durably.operation_outputs', 'INSERT')",
-    notify="SELECT pg_notify('durably', ?)",
+    notify="SELECT pg_notify(?, ?)",
     gathered_after="CAST(split_part(branch, '.', 1) AS integer)",
     has_attributes="s.attributes @> CAST(? AS jsonb)",
     # No two servers were started in the same microsecond, and none gives an oid twice.
