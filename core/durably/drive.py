@@ -28,10 +28,9 @@ T = TypeVar("T")
 
 def running_loop() -> asyncio.AbstractEventLoop | None:
     """The event loop that runs on this thread, or None. Never loads asyncio by itself."""
-    events = sys.modules.get("asyncio.events")
-    if events is None:
-        return None
-    return cast("asyncio.AbstractEventLoop | None", events._get_running_loop())
+    # While another thread is importing it, the module is there without its functions; and no loop can run yet.
+    find = getattr(sys.modules.get("asyncio.events"), "_get_running_loop", None)
+    return cast("asyncio.AbstractEventLoop | None", find()) if find is not None else None
 
 
 class Promise(Generic[T]):

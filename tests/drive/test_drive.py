@@ -7,6 +7,7 @@ import inspect
 import signal
 import sys
 import threading
+import types
 from collections.abc import Iterator
 
 import pytest
@@ -153,6 +154,9 @@ def test_the_running_loop_is_found_and_asyncio_is_not_loaded_for_it(monkeypatch:
         return running_loop() is asyncio.get_running_loop()
 
     assert asyncio.run(main())
+    assert running_loop() is None
+    # As it is while another thread imports it.
+    monkeypatch.setitem(sys.modules, "asyncio.events", types.ModuleType("asyncio.events"))
     assert running_loop() is None
     monkeypatch.delitem(sys.modules, "asyncio.events")
     assert running_loop() is None

@@ -342,6 +342,12 @@ def test_what_its_own_process_told_is_no_news(postgres_url: str) -> None:
             assert listener.wait(0.3, attentive=True) == []
 
 
+def until_heard(listener: PostgresListener) -> list[str]:
+    while not (heard := listener.wait(5, attentive=True)):
+        pass
+    return heard
+
+
 def test_a_lost_connection_is_an_error_once_and_then_anything(postgres_url: str) -> None:
     with ear(postgres_url) as listener, psycopg.connect(postgres_url, autocommit=True) as killer:
         attentive(listener)
@@ -376,7 +382,7 @@ def test_it_hears_with_more_than_a_thousand_files_open(postgres_url: str, tmp_pa
 
 def test_postgresqls_ear_is_woken(postgres_url: str) -> None:
     with ear(postgres_url) as listener:
-        listener.wait(5, attentive=True)
+        attentive(listener)
         for _ in range(100_000):
             listener.wake()  # never blocks, whoever does not listen
         began = time.monotonic()
@@ -388,7 +394,7 @@ def test_many_long_names_are_told_in_several_notifications(postgres_backend: Bac
     ids = [f"{number:03}" + "\U0001f9f5" * 252 for number in range(60)]
     postgres_backend.write([start(one) for one in ids])
     with ear(emptied_url) as listener:
-        listener.wait(5, attentive=True)
+        attentive(listener)
         postgres_backend.write([message(one, str(number)) for one in ids for number in range(2)])
         heard: list[str] = []
         deadline = time.monotonic() + 20

@@ -209,7 +209,7 @@ def kill_connections(url: str) -> int:
 def listening(url: str) -> int:
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%LISTEN durably%'"
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND query = 'LISTEN durably_news'"
         ).fetchone()
     assert row is not None
     return int(row[0])

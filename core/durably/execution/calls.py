@@ -183,8 +183,12 @@ class CallingRun(Run):
         find: Callable[[], Coroutine[Any, Any, T]],
         keep: Callable[[T], Checkpoint],
         workflow_id: str | None = None,
+        is_lasting: Callable[[T], bool] = lambda _: False,
     ) -> T:
-        """Find something out, and record what ``keep`` makes of it, or the error. ``workflow_id``: whom it is about."""
+        """Find something out, and record what ``keep`` makes of it, or the error. ``workflow_id``: whom it is about.
+
+        What ``is_lasting`` would be found again after a crash, so that nobody has to wait until it is recorded.
+        """
         started_at = self.services.clock.now_ms()
         try:
             value = await find()
@@ -197,5 +201,8 @@ class CallingRun(Run):
             if raised is error:
                 raise
             raise raised from error
-        await self.record(key, checkpoint, started_at, workflow_id)
+        if is_lasting(value):
+            self.services.ledger.record_unwaited(self.command(key, checkpoint, started_at, workflow_id))
+        else:
+            await self.record(key, checkpoint, started_at, workflow_id)
         return value

@@ -46,8 +46,8 @@ class PostgresListener:
     """LISTEN on a connection of its own. A notification has one ``kind:name`` in each line.
 
     There are two channels: ``durably`` for executors (what there is to claim, and which lives are over), and
-    ``durably_news`` for whoever waits. A process in which nobody does stays away from the second, or else each commit of
-    its own would wake it for nothing.
+    ``durably_news`` for whoever waits. A process in which nobody does stays away from the second, or else each commit
+    of its own would wake it for nothing.
     """
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], is_own: Callable[[int], bool]) -> None:

@@ -156,8 +156,9 @@ class News:
 
     def happened(self, kind: Kind, name: str) -> None:
         """Wake all who wait for that workflow, whatever their topic or key, and tell the subscriber."""
-        for watch in list(self._watches.get((kind, name), ())):
-            watch.wake()
+        if self._watches:
+            for watch in list(self._watches.get((kind, name), ())):
+                watch.wake()
         heard = self._subscribers.get(kind)
         if heard is not None:
             heard(name)
@@ -175,14 +176,18 @@ class News:
     def written(self, commands: Sequence[Command], answers: Sequence[Any]) -> None:
         """Tell this process what it has just written itself."""
         for command, answer in zip(commands, answers, strict=True):
-            if isinstance(command, SendMessage):
-                if answer in (Sent.SENT, Sent.CANCELLED):
-                    self.happened(Kind.MESSAGE, command.workflow_id)
-            elif isinstance(command, SetEvent):
-                self.happened(Kind.EVENT, command.workflow_id)
-            elif isinstance(command, WriteStream):
-                self.happened(Kind.STREAM, command.workflow_id)
-            elif isinstance(command, RecordOutcome):
-                self.happened(Kind.OUTCOME, command.workflow_id)
-            elif isinstance(command, StartWorkflow) and command.executor_id is None and answer == Started(True):
-                self.happened(Kind.WORK, command.application_name)
+            if isinstance(command, StartWorkflow):
+                if command.executor_id is None and answer == Started(True):
+                    self.happened(Kind.WORK, command.application_name)
+                continue
+            kind = _NEWS_OF.get(type(command))  # most commands are no news
+            if kind is not None and (kind is not Kind.MESSAGE or answer in (Sent.SENT, Sent.CANCELLED)):
+                self.happened(kind, command.workflow_id)
+
+
+_NEWS_OF: dict[type, Kind] = {
+    SendMessage: Kind.MESSAGE,
+    SetEvent: Kind.EVENT,
+    WriteStream: Kind.STREAM,
+    RecordOutcome: Kind.OUTCOME,
+}

@@ -57,11 +57,16 @@ async def _recorded_result(
     recorded = run.recorded(key, GET_RESULT)
     if recorded is None:
         await run.may_go_on()
-        recorded = keep(await run.found(key, GET_RESULT, find, keep, workflow_id))
+        recorded = keep(await run.found(key, GET_RESULT, find, keep, workflow_id, _is_final))
     types = expect
     if types is None and recorded.output is not None:
         types = _types_of(await _name(connection, workflow_id))
     return run.replayed(recorded, key, GET_RESULT, types or ANY)
+
+
+def _is_final(outcome: Outcome) -> bool:
+    """Whether nothing can undo it: resuming does, after a cancellation or too many recoveries."""
+    return outcome.status in (Status.SUCCESS, Status.ERROR)
 
 
 async def _outcome(

@@ -124,8 +124,9 @@ def _write_moment(tag: str, moment: dt.datetime | dt.time) -> Node:
 
 
 def _zone_key(zone: dt.tzinfo) -> str:
-    zoneinfo = sys.modules.get("zoneinfo")  # a ZoneInfo can only exist once its module is loaded
-    key = zone.key if zoneinfo is not None and type(zone) is zoneinfo.ZoneInfo else None  # type: ignore[attr-defined]
+    # A ZoneInfo can only exist once its module is loaded; another thread may be about to.
+    zone_info = getattr(sys.modules.get("zoneinfo"), "ZoneInfo", None)
+    key = zone.key if zone_info is not None and type(zone) is zone_info else None  # type: ignore[attr-defined]
     if type(key) is not str or not _ZONE_KEY.fullmatch(key):
         raise Fault(
             f"has a tzinfo of type {type_name(type(zone))!r}, which cannot be stored; "

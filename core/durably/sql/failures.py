@@ -72,13 +72,14 @@ def was_cancelled(error: BaseException) -> bool:
     ``InterfaceError(0, ...)`` in place of the ``CancelledError``. A time-out is not a cancellation, although
     asyncio makes it from one; nor is an error that the server itself reported, met while cleaning up.
     """
-    exceptions = sys.modules.get("asyncio.exceptions")
-    if exceptions is None:
+    # None also while another thread is importing it: nothing can have been cancelled yet.
+    cancelled_error = getattr(sys.modules.get("asyncio.exceptions"), "CancelledError", None)
+    if cancelled_error is None:
         return False
-    if isinstance(error, exceptions.CancelledError):
+    if isinstance(error, cancelled_error):
         return True
     chain = list(_chain(error, _links_beneath_disguise))
-    cancelled = any(isinstance(each, exceptions.CancelledError) for each in chain)
+    cancelled = any(isinstance(each, cancelled_error) for each in chain)
     return cancelled and any(map(_may_disguise, chain))
 
 
