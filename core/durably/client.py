@@ -65,6 +65,8 @@ class Connected:
         self.serialization = serialization
         self.clock = clock
         self.outcomes = Outcomes()
+        #: Whether a workflow executes in this process, which then tells of its outcome.
+        self.executes: Callable[[str], bool] = lambda _: False
         self._watcher = Watcher(self.ledger, self.outcomes, clock, listens=settings.notifications)
 
     async def status(self, workflow_id: str) -> WorkflowStatus:

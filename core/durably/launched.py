@@ -83,6 +83,8 @@ class Launched:
             transaction_retry_seconds=settings.transaction_retry_seconds,
             in_thread=self.threads.submit,
         )
+        active = self.services.active
+        self.connected.executes = lambda workflow_id: active.get(workflow_id) is not None
         self.runner = Runner(self.services, engine)
         self.executor: LeaseKeeper | None = None
         self._takeover: Takeover | None = None

@@ -133,6 +133,19 @@ class Outcomes:
             self._new.clear()
             return Asked(alive, self._next())
 
+    def asked(self, workflow_ids: Sequence[str]) -> Asked:
+        """What somebody asks the database for who waits, instead of the watcher."""
+        with self._mutex:
+            alive = [workflow_id for workflow_id in workflow_ids if self._alive(workflow_id)]
+            self._new.difference_update(alive)
+            return Asked(alive, self._next())
+
+    def unanswered(self, asked: Asked) -> None:
+        """That failed; the watcher is to ask."""
+        with self._mutex:
+            self._new.update(workflow_id for workflow_id in asked.workflow_ids if self._alive(workflow_id))
+        self.begun()
+
     def found(self, asked: Asked, outcomes: Mapping[str, Outcome | None]) -> None:
         """What the database said: missing there is a workflow that does not exist, None one that goes on."""
         ended: list[tuple[Promise[Outcome | None], Outcome | None, None]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from durably.drive import Promise
@@ -25,6 +25,8 @@ class Waits(Connection, Protocol):
     """A connection that tells of outcomes."""
 
     outcomes: Outcomes
+    #: Whether a workflow executes in this process.
+    executes: Callable[[str], bool]
 
 
 async def result(connection: Waits, workflow_id: str, timeout_seconds: float | None, expect: TypeTable | None) -> Any:
@@ -60,7 +62,7 @@ async def _recorded_result(
         recorded = keep(await run.found(key, GET_RESULT, find, keep, workflow_id, _is_final))
     types = expect
     if types is None and recorded.output is not None:
-        types = _types_of(await _name(connection, workflow_id))
+        types = _types_of((await _names(connection, [workflow_id])).get(workflow_id))
     return run.replayed(recorded, key, GET_RESULT, types or ANY)
 
 
@@ -72,13 +74,32 @@ def _is_final(outcome: Outcome) -> bool:
 async def _outcome(
     connection: Waits, run: CallingRun | None, workflow_id: str, timeout_seconds: float | None
 ) -> Outcome | None:
-    promise = connection.outcomes.promise(workflow_id)
+    (promise,) = await _promises(connection, [workflow_id])
     if not await _kept(connection, run, promise, timeout_seconds):
-        raise WaitTimeoutError(
-            f"workflow {workflow_id!r} has no outcome after {timeout_seconds:g} s; it runs on",
-            workflow_id=workflow_id,
-        )
+        raise _too_late(workflow_id, timeout_seconds)
     return promise.result()
+
+
+def _too_late(workflow_id: str, timeout_seconds: float | None) -> WaitTimeoutError:
+    return WaitTimeoutError(
+        f"workflow {workflow_id!r} has no outcome after {timeout_seconds:g} s; it runs on", workflow_id=workflow_id
+    )
+
+
+async def _promises(connection: Waits, workflow_ids: Sequence[str]) -> list[Promise[Outcome | None]]:
+    """Promises of outcomes. Those that may be there already are looked for now, all in one read."""
+    outcomes = connection.outcomes
+    promises = [outcomes.promise(workflow_id) for workflow_id in workflow_ids]
+    elsewhere = [one for one in dict.fromkeys(workflow_ids) if not connection.executes(one)]
+    asked = outcomes.asked(elsewhere)
+    if asked.workflow_ids:
+        try:
+            found = await connection.ledger.read(lambda session: queries.outcomes(session, asked.workflow_ids))
+        except BaseException:
+            outcomes.unanswered(asked)
+            raise
+        outcomes.found(asked, found)
+    return promises
 
 
 async def _kept(connection: Connection, run: CallingRun | None, promise: Promise[Any], seconds: float | None) -> bool:
@@ -97,12 +118,14 @@ async def _types(
     """What the caller expects, else what the workflow's own annotation says, where it is registered here."""
     if expect is not None or outcome is None or outcome.output is None:
         return expect
-    return _types_of(await _name(connection, workflow_id))
+    return _types_of((await _names(connection, [workflow_id])).get(workflow_id))
 
 
-async def _name(connection: Connection, workflow_id: str) -> str | None:
-    found = await connection.ledger.read(lambda session: queries.statuses(session, [workflow_id]))
-    return found[workflow_id].name if workflow_id in found else None
+async def _names(connection: Connection, workflow_ids: Sequence[str]) -> dict[str, str]:
+    if not workflow_ids:
+        return {}
+    found = await connection.ledger.read(lambda session: queries.statuses(session, workflow_ids))
+    return {workflow_id: status.name for workflow_id, status in found.items()}
 
 
 def _types_of(name: str | None) -> TypeTable | None:
@@ -121,11 +144,7 @@ async def first(connection: Waits, workflow_ids: Sequence[str], timeout_seconds:
     run = workflow_code()
 
     async def find() -> str:
-        rows = await connection.ledger.read(lambda session: queries.statuses(session, ids))
-        for workflow_id in ids:
-            if workflow_id not in rows or rows[workflow_id].status.is_final:
-                return workflow_id
-        promises = {workflow_id: connection.outcomes.promise(workflow_id) for workflow_id in ids}
+        promises = dict(zip(ids, await _promises(connection, ids), strict=True))
         any_of_them: Promise[None] = Promise()
         for promise in promises.values():
             promise.tell(any_of_them)
@@ -155,12 +174,16 @@ async def all_of(
     async def wait() -> list[list[str | None] | None]:
         """Of each the outcome, still encoded, and its name where that tells the classes; None: it is not there."""
         end = None if timeout_seconds is None else clock.monotonic() + timeout_seconds
-        found: list[list[str | None] | None] = []
-        for workflow_id, expect in workflows:
+        promises = await _promises(connection, [workflow_id for workflow_id, _ in workflows])
+        for (workflow_id, _), promise in zip(workflows, promises, strict=True):
             left = None if end is None else max(end - clock.monotonic(), 0.0)
-            outcome = await _outcome(connection, run, workflow_id, left)
-            name = await _name(connection, workflow_id) if expect is None else None
-            found.append(None if outcome is None else [name, str(outcome.status), *outcome[1:]])
+            if not promise.done() and not await _kept(connection, run, promise, left):
+                raise _too_late(workflow_id, timeout_seconds)
+        names = await _names(connection, [workflow_id for workflow_id, expect in workflows if expect is None])
+        found: list[list[str | None] | None] = []
+        for (workflow_id, _), promise in zip(workflows, promises, strict=True):
+            outcome = promise.result()
+            found.append(None if outcome is None else [names.get(workflow_id), str(outcome.status), *outcome[1:]])
         if run is not None and any(one is not None and one[1] == Status.CANCELLED for one in found):
             await run.confirm()  # who was cancelled together with them asks again when it is resumed
         return found
