@@ -42,7 +42,11 @@ class Speaker(Protocol):
         ...
 
     def fan_out(self, children: int) -> float:
-        """Start so many children in a workflow and join them; how long that took (seconds)."""
+        """Start so many children one after another and join them in the same way; how long that took (seconds)."""
+        ...
+
+    def fan_out_at_once(self, children: int) -> float:
+        """Start so many coroutines as children, all at once, and join them; how long that took (seconds)."""
         ...
 
     def ping_pong(self, turns: int) -> float:

@@ -128,21 +128,24 @@ def _one(here: Worker, there: Worker, kind: Kind) -> float:
 
 def together(databases: Databases, systems: Sequence[System], plan: Plan, rounds: int) -> list[Case]:
     """Children and ping-pong, in one process; the median of three in each round."""
-    children = Case(f"{plan.children} children, joined", "ms", "< 10 % of DBOS's")
+    children = Case(f"{plan.children} children, one by one", "ms", "< 10 % of DBOS's")
+    at_once = Case(f"{plan.children} children, all at once", "ms", "< 10 % of DBOS's")
     turns = Case(f"ping-pong, {plan.turns} turns, each", "ms", "< 25 % of DBOS's")
     for number in range(rounds):
-        for case in (children, turns):
+        for case in (children, at_once, turns):
             case.loads.append(os.getloadavg()[0])
         for system in systems[:: 1 if number % 2 == 0 else -1]:
             progress(f"{databases.name}: children and ping-pong, {system.name}")
             with ExitStack() as stack:
                 worker = system.opened(stack, databases.empty())
                 worker.call("fan_out", 5)
+                worker.call("fan_out_at_once", 5)
                 worker.call("ping_pong", 2)
                 children.add(system.name, median(worker.call("fan_out", plan.children) for _ in range(3)) * 1000)
+                at_once.add(system.name, median(worker.call("fan_out_at_once", plan.children) for _ in range(3)) * 1000)
                 played = median(worker.call("ping_pong", plan.turns) for _ in range(3))
                 turns.add(system.name, played / plan.turns * 1000)
-    return [children, turns]
+    return [children, at_once, turns]
 
 
 CROWD_UNITS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 import threading
@@ -51,6 +52,20 @@ def parent(children: int) -> int:
 
 
 @DBOS.workflow()  # type: ignore[untyped-decorator]
+async def child_at_once(number: int) -> int:
+    """One of many."""
+    return number
+
+
+@DBOS.workflow()  # type: ignore[untyped-decorator]
+async def parent_at_once(children: int) -> int:
+    """Starts them all at once, and joins them."""
+    starts = [DBOS.start_workflow_async(child_at_once, number) for number in range(children)]
+    handles = await asyncio.gather(*starts)
+    return sum(await asyncio.gather(*(handle.get_result() for handle in handles)))
+
+
+@DBOS.workflow()  # type: ignore[untyped-decorator]
 def player(peer: str, turns: int, serves: bool) -> int:
     """Sends and receives in turns."""
     for turn in range(turns):
@@ -90,6 +105,11 @@ class Dbos:
     def fan_out(self, children: int) -> float:
         began = time.perf_counter()
         assert parent(children) == children * (children - 1) // 2
+        return time.perf_counter() - began
+
+    def fan_out_at_once(self, children: int) -> float:
+        began = time.perf_counter()
+        assert asyncio.run(parent_at_once(children)) == children * (children - 1) // 2
         return time.perf_counter() - began
 
     def ping_pong(self, turns: int) -> float:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import durably
 from benchmarks.talking import Kind, serve
+from durably import aio
 
 _gates: dict[str, threading.Event] = {}
 
@@ -47,6 +48,19 @@ def parent(children: int) -> int:
     """Starts them all, and joins them."""
     handles = [durably.start_workflow(child, number) for number in range(children)]
     return sum(handle.get_result() for handle in handles)
+
+
+@durably.workflow
+async def child_at_once(number: int) -> int:
+    """One of many."""
+    return number
+
+
+@durably.workflow
+async def parent_at_once(children: int) -> int:
+    """Starts them all at once, and joins them."""
+    handles = await aio.gather(*(aio.start_workflow(child_at_once, number) for number in range(children)))
+    return sum(await aio.wait_all(handles))
 
 
 @durably.workflow
@@ -90,6 +104,11 @@ class Durably:
     def fan_out(self, children: int) -> float:
         began = time.perf_counter()
         assert parent(children) == children * (children - 1) // 2
+        return time.perf_counter() - began
+
+    def fan_out_at_once(self, children: int) -> float:
+        began = time.perf_counter()
+        assert durably.start_workflow(parent_at_once, children).get_result() == children * (children - 1) // 2
         return time.perf_counter() - began
 
     def ping_pong(self, turns: int) -> float:

@@ -18,7 +18,7 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     cases = json.loads(kept.read_text())["sqlite"]
     names = {case["name"] for case in cases}
     assert {f"{kind}, from another process" for kind in ("message", "event", "result")} < names
-    assert {"10 children, joined", "50 asleep, async", "20 receiving, sync"} < names
+    assert {"10 children, one by one", "10 children, all at once", "50 asleep, async", "20 receiving, sync"} < names
     assert all(value > 0 for case in cases for value in case["values"]["Durably"] if case["unit"] == "ms")
 
 
