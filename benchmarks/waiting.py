@@ -36,13 +36,14 @@ class Plan:
     polled: int = 6
     children: int = 100
     turns: int = 100
+    polled_turns: int = 4
     #: How many wait at once: coroutines, and plain functions.
     crowd: int = 10_000
     threads: int = 1_000
     idle_seconds: float = 5.0
 
 
-QUICK = Plan(news=3, polled=1, children=10, turns=5, crowd=50, threads=20, idle_seconds=0.2)
+QUICK = Plan(news=3, polled=1, children=10, turns=5, polled_turns=1, crowd=50, threads=20, idle_seconds=0.2)
 
 
 @dataclass(frozen=True)
@@ -109,10 +110,15 @@ def news(databases: Databases, systems: Sequence[System], plan: Plan, rounds: in
                 there.call("version")
                 for case, kind in zip(cases, KINDS, strict=True):
                     progress(f"{databases.name}: {case.name}, {system.name}")
-                    polls = system.name == "DBOS" and (databases.name == "sqlite" or kind == "result")
-                    seconds = [_one(here, there, kind) for _ in range(1 + (plan.polled if polls else plan.news))]
+                    count = plan.polled if _polls(system, databases, kind) else plan.news
+                    seconds = [_one(here, there, kind) for _ in range(1 + count)]
                     case.add(system.name, median(seconds[1:]) * 1000)
     return cases
+
+
+def _polls(system: System, databases: Databases, kind: Kind) -> bool:
+    """Whether it looks once a second for this, so that each takes a second, and few are enough."""
+    return system.name == "DBOS" and (databases.name == "sqlite" or kind == "result")
 
 
 def _one(here: Worker, there: Worker, kind: Kind) -> float:
@@ -140,11 +146,12 @@ def together(databases: Databases, systems: Sequence[System], plan: Plan, rounds
                 worker = system.opened(stack, databases.empty())
                 worker.call("fan_out", 5)
                 worker.call("fan_out_at_once", 5)
-                worker.call("ping_pong", 2)
+                count = plan.polled_turns if _polls(system, databases, "message") else plan.turns
+                worker.call("ping_pong", 1)
                 children.add(system.name, median(worker.call("fan_out", plan.children) for _ in range(3)) * 1000)
                 at_once.add(system.name, median(worker.call("fan_out_at_once", plan.children) for _ in range(3)) * 1000)
-                played = median(worker.call("ping_pong", plan.turns) for _ in range(3))
-                turns.add(system.name, played / plan.turns * 1000)
+                played = median(worker.call("ping_pong", count) for _ in range(3))
+                turns.add(system.name, played / count * 1000)
     return [children, at_once, turns]
 
 
