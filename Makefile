@@ -11,10 +11,10 @@ ARGS ?=
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check unit crash conformance bench bench-orm tox tox-orm clean lint format types pyright floors
+.PHONY: help demo test check unit crash conformance bench bench-orm bench-waiting tox tox-orm clean lint format types pyright floors
 
 help:  ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY)  ## place 200 orders while the worker is killed three times (DB=sqlite|postgres)
 	@$(BIN)/python -m examples.shop.demo $(if $(DB),--db $(DB)) $(ARGS)
@@ -46,6 +46,9 @@ tox-orm: $(READY)  ## each ORM alone, in each of its versions, on every Python
 
 bench-orm: $(READY)  ## a durable transaction beside the ORM's own
 	@$(BIN)/python -m benchmarks.transactions $(ARGS)
+
+bench-waiting: $(READY_BENCH)  ## waiting and talking, side by side with DBOS
+	@$(BIN)/python -m benchmarks.waiting $(ARGS)
 
 clean:  ## remove .venv and everything that can be made again
 	rm -rf $(VENV) .tox .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
