@@ -21,7 +21,11 @@ from durably import (
     WorkflowNotFoundError,
     workflow,
 )
+from durably.ledger import commit
+from tests.execution.rows import checkpoints
 from tests.managing.flows import KINDS, LONG, WAITER, Stand, echo, start
+from tests.messaging.forms import FORMS, Form, Verbs
+from tests.messaging.lives import SECONDS
 
 
 @dataclass
@@ -232,6 +236,36 @@ def test_a_result_is_recorded_as_the_other_workflow_recorded_it(system_url: str)
     assert lives == [[Part(1), Part(1), "no -2", "there is no workflow with the id 'gnobody'"]] * 2
     assert [one.child_workflow_id for one in steps] == ["g1", "g1", "g-2", "gnobody", "g3"]
     assert [one.failed for one in steps] == [False, False, True, True, True]
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_a_result_is_recorded_before_anything_after_it_happens(
+    system_url: str, form: Form, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for the record of a result itself."""
+    monkeypatch.setattr(commit, "ECHO_SECONDS", 3600.0)
+    seen: list[list[str]] = []
+
+    def look() -> None:
+        seen.append(checkpoints(system_url, "w"))
+
+    async def flow(verbs: Verbs) -> None:
+        for _ in range(2):
+            await verbs.get_result("done")
+        await verbs.run_step(look)
+        await verbs.get_result("done")
+        await verbs.delete_workflow("done")
+
+    with Durably("managed", system_database_url=system_url):
+        with durably.workflow_options(workflow_id="done"):
+            echo(1)
+        with durably.workflow_options(workflow_id="w"):
+            handle = durably.start_workflow(form.workflow(flow))
+        handle.get_result(timeout_seconds=SECONDS)
+    assert seen == [["durably.get_result"] * 2]
+    assert [name.rpartition(".")[2] for name in checkpoints(system_url, "w")] == [
+        *["get_result", "get_result", "look", "get_result", "delete"]
+    ]
 
 
 def test_children_of_a_workflow(system_url: str) -> None:

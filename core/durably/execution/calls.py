@@ -14,6 +14,7 @@ from durably.execution.child import CallChild, child_id, run_child
 from durably.execution.run import Run
 from durably.execution.step import run_step
 from durably.execution.transaction import run_transaction
+from durably.ledger.commands import Recorded
 from durably.model import Checkpoint, CheckpointKey
 from durably.serialization import TypeTable
 
@@ -29,6 +30,8 @@ class CallingRun(Run):
         self._function_ids: dict[str, int] = {}
         #: How many gathers there were in a branch after so many functions.
         self._gathers: dict[tuple[str, int], int] = {}
+        #: The last checkpoint of each branch that was recorded without waiting for it.
+        self._unwaited: dict[str, Promise[Recorded]] = {}
         #: The tasks of arms that call a function right now, and what is kept when it has ended.
         self._busy: dict[object, Promise[None]] = {}
 
@@ -97,7 +100,19 @@ class CallingRun(Run):
             raise
 
     async def may_go_on(self) -> None:
-        """Return once this executor may begin something new for this workflow. Parked if it may not."""
+        """Return once this executor may begin something new for this workflow. Parked if it may not.
+
+        What came before it in its branch is recorded then, so that no crash leaves this alone.
+        """
+        await self.may_ask()
+        frame = context.frame()
+        last = self._unwaited.pop(frame.branch if frame is not None else "", None)
+        if last is not None:
+            self.heed(await last)
+            self.check()
+
+    async def may_ask(self) -> None:
+        """The same for what changes nothing and is found again, the same, by every replay."""
         self.check()
         await self.services.lease.valid()
         self.check()
@@ -202,7 +217,8 @@ class CallingRun(Run):
                 raise
             raise raised from error
         if is_lasting(value):
-            self.services.ledger.record_unwaited(self.command(key, checkpoint, started_at, workflow_id))
+            command = self.command(key, checkpoint, started_at, workflow_id)
+            self._unwaited[key.branch] = self.services.ledger.record_unwaited(command)
         else:
             await self.record(key, checkpoint, started_at, workflow_id)
         return value

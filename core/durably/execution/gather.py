@@ -23,6 +23,7 @@ async def gather(*arms: Awaitable[Any], return_exceptions: bool = False) -> list
     if run is None:
         return list(await asyncio.gather(*arms, return_exceptions=return_exceptions))
     try:
+        await run.may_go_on()  # what came before the arms is recorded before anything of theirs
         names = run.next_branches(len(arms))
     except BaseException:
         for arm in arms:

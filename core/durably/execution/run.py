@@ -183,7 +183,10 @@ class Run:
         child_workflow_id: str | None = None,
     ) -> None:
         """Write a checkpoint; Parked if another executor holds the workflow."""
-        answer = await self.services.ledger.record(self.command(key, checkpoint, started_at, child_workflow_id))
+        self.heed(await self.services.ledger.record(self.command(key, checkpoint, started_at, child_workflow_id)))
+
+    def heed(self, answer: Recorded) -> None:
+        """Stop where an answer says so. Parked if another executor holds the workflow."""
         if answer is Recorded.FENCED:
             self.stop("another executor took it over")
             self.check()

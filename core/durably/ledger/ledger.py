@@ -139,11 +139,12 @@ class Ledger:
         """Write something that nobody waits for, within the time of an echo."""
         self._commit.submit_unwaited(command)
 
-    def record_unwaited(self, command: RecordCheckpoint) -> None:
-        """Write a checkpoint that is found out again, and the same, if it is lost; before whatever is written later."""
+    def record_unwaited(self, command: RecordCheckpoint) -> Promise[Recorded]:
+        """Write a checkpoint that is found out again, and the same, if it is lost; rides with the next batch."""
         reach("checkpoint.before")
-        self._commit.submit_unwaited(command)
+        entry = self._commit.submit_unwaited(command)
         reach("checkpoint.after")
+        return cast("Promise[Recorded]", entry)
 
     async def finish(self, command: RecordOutcome) -> bool:
         """Write an outcome; False if the workflow is no longer this executor's to end."""

@@ -58,7 +58,7 @@ async def _recorded_result(
     key = run.next_key(GET_RESULT)
     recorded = run.recorded(key, GET_RESULT)
     if recorded is None:
-        await run.may_go_on()
+        await run.may_ask()
         recorded = keep(await run.found(key, GET_RESULT, find, keep, workflow_id, _is_final))
     types = expect
     if types is None and recorded.output is not None:

@@ -9,9 +9,7 @@ from durably.clock import Clock
 from durably.context import Body
 from durably.errors import AmbientTransactionError, ConfigurationError
 from durably.execution.calls import CallingRun
-from durably.execution.run import Run
 from durably.execution.waits import workflow_code
-from durably.ledger.commands import Recorded
 from durably.ledger.ledger import Ledger
 from durably.model import CheckpointKey
 from durably.serialization import Payload, Serialization, TypeTable
@@ -69,12 +67,3 @@ def place_of(body: Body) -> tuple[CheckpointKey, int]:
     branch = frame.branch if frame is not None else ""
     number = next(body.counter) if body.counter is not None else 0
     return CheckpointKey(branch, body.function_id), number
-
-
-def heed(run: Run, answer: Recorded) -> None:
-    """Stop the run where an answer says so."""
-    if answer is Recorded.FENCED:
-        run.stop("another executor took it over")
-        run.check()
-    if answer is Recorded.CANCELLED:
-        run.stop("it was cancelled")

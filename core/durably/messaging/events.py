@@ -9,7 +9,7 @@ from durably.execution.waits import Deadline, checked_seconds, workflow_code
 from durably.ledger import talk
 from durably.ledger.commands import SetEvent
 from durably.ledger.news import Kind, Watch
-from durably.messaging.connection import Connection, dumped, expected, heed, place_of, writer
+from durably.messaging.connection import Connection, dumped, expected, place_of, writer
 from durably.model import Checkpoint, CheckpointKey
 from durably.names import checked_id, checked_name
 from durably.serialization import Payload
@@ -28,13 +28,13 @@ async def set_event(connection: Connection, key: str, value: Any) -> None:
 
     if body is not None:
         (answer,) = await connection.ledger.write("event", command(place_of(body)[0]))
-        heed(run, answer)
+        run.heed(answer)
         return
 
     async def perform(place: CheckpointKey) -> None:
         done = run.command(place, Checkpoint(SET, None, None, ""), connection.clock.now_ms())
         answer, _ = await connection.ledger.write("event", command(place), done)
-        heed(run, answer)
+        run.heed(answer)
 
     await run.operation(SET, perform, expected(None))
 

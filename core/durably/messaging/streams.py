@@ -12,7 +12,7 @@ from durably.execution.waits import checked_seconds, workflow_code
 from durably.ledger import queries, talk
 from durably.ledger.commands import WriteStream
 from durably.ledger.news import Kind
-from durably.messaging.connection import Connection, dumped, expected, heed, place_of, writer
+from durably.messaging.connection import Connection, dumped, expected, place_of, writer
 from durably.model import Checkpoint, CheckpointKey
 from durably.names import checked_id, checked_name
 from durably.serialization import Payload
@@ -46,13 +46,13 @@ async def _append(connection: Connection, verb: str, stream: str, payload: Paylo
 
     if body is not None:
         (answer,) = await connection.ledger.write("stream", command(*place_of(body)))
-        heed(run, answer)
+        run.heed(answer)
         return
 
     async def perform(place: CheckpointKey) -> None:
         done = run.command(place, Checkpoint(verb, None, None, ""), connection.clock.now_ms())
         answer, _ = await connection.ledger.write("stream", command(place, 0), done)
-        heed(run, answer)
+        run.heed(answer)
 
     await run.operation(verb, perform, expected(None))
 
