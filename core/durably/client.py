@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
@@ -13,7 +14,7 @@ from durably.awaited_verbs import AwaitedVerbs, types_of
 from durably.clock import Clock, SystemClock
 from durably.config import Settings, libpq_url, redacted, resolve, scheme, sqlite_path
 from durably.drive import Offload, drive, refuse_on_loop
-from durably.errors import WorkflowNotFoundError
+from durably.errors import ConfigurationError, WorkflowNotFoundError
 from durably.handles import WorkflowHandle
 from durably.ledger import queries
 from durably.ledger.backend import Backend
@@ -60,7 +61,8 @@ class Connected:
     """An open ledger, and who waits for what is in it."""
 
     def __init__(self, settings: Settings, serialization: Serialization, clock: Clock) -> None:
-        self.application_name = settings.name
+        #: Whose workflows are listed; None: every application's.
+        self.application_name: str | None = settings.name
         self.ledger = open_ledger(settings, clock)
         self.serialization = serialization
         self.clock = clock
@@ -156,18 +158,27 @@ class BlockingVerbs:
 class Client(BlockingVerbs):
     """A system database, without workflows of its own: look at them, talk with them, manage them, from any process.
 
-        with Client("shop", "postgresql://db/shop") as client:
+        with Client("postgresql://db/shop", name="shop") as client:
             client.send("order-1", "paid", topic="payment")
             print(client.get_result("order-1", timeout_seconds=10))
 
-    ``name`` is the application whose workflows are meant. Nothing is executed, and no lease is held. It connects at its
-    first verb, and may be used by several threads. ``client.aio`` has the verbs awaited; ``async with Client(…)``
-    connects without blocking the event loop.
+    ``name`` is the application whose workflows are listed and counted; without it, those of every application. Without
+    an address, the one in DURABLY_SYSTEM_DATABASE_URL, or where ``Durably(name)`` has its system database by default.
+    Nothing is executed, and no lease is held. It connects at its first verb, and may be used by several threads.
+    ``client.aio`` has the verbs awaited; ``async with Client(…)`` connects without blocking the event loop.
     """
 
-    def __init__(self, name: str, system_database_url: str | None = None, *, notifications: bool = True) -> None:
+    def __init__(
+        self, system_database_url: str | None = None, *, name: str | None = None, notifications: bool = True
+    ) -> None:
+        if name is None and not (system_database_url or os.environ.get("DURABLY_SYSTEM_DATABASE_URL")):
+            raise ConfigurationError(
+                "Client(...) needs the address of a system database, or the name of an application that has its "
+                "system database at the default place"
+            )
+        self._name = name
         self._settings = resolve(
-            name,
+            name or "client",
             adapter_url=None,
             system_database_url=system_database_url,
             executes="none",
@@ -184,6 +195,7 @@ class Client(BlockingVerbs):
         with self._mutex:
             if self._connected is None:
                 self._connected = Connected(self._settings, Serialization(None), SystemClock())
+                self._connected.application_name = self._name
             return self._connected
 
     @overload

@@ -81,7 +81,7 @@ def test_every_verb_is_there() -> None:
 
 
 def test_talking(served: str) -> None:
-    with Client("client", served) as client:
+    with Client(served, name="client") as client:
         client.send("s", "one", "ask")
         client.send("s", "one", "ask", idempotency_key="k")
         client.send("s", "twice", "ask", idempotency_key="k")
@@ -97,7 +97,7 @@ def test_talking(served: str) -> None:
 
 
 def test_managing(served: str) -> None:
-    with Client("client", served) as client:
+    with Client(served, name="client") as client:
         assert client.get_workflow_status("s").status is Status.PENDING
         client.update_workflow_attributes("s", {"b": 2})
         assert [one.workflow_id for one in client.list_workflows(WorkflowQuery(attributes={"b": 2}))] == ["s"]
@@ -119,7 +119,7 @@ def test_managing(served: str) -> None:
 
 
 def test_handles(served: str) -> None:
-    with Client("client", served) as client:
+    with Client(served, name="client") as client:
         handle: WorkflowHandle[Any] = client.retrieve_workflow("s")
         with pytest.raises(WaitTimeoutError):
             handle.get_result(timeout_seconds=0.01)
@@ -142,7 +142,7 @@ def test_handles(served: str) -> None:
 
 def test_awaited(served: str) -> None:
     async def main() -> None:
-        async with Client("client", served) as client:
+        async with Client(served, name="client") as client:
             await client.aio.send("s", "one", "ask")
             assert await client.aio.get_event("s", "last", timeout_seconds=LONG, expect=Reply) == Reply("one")
             handle = await client.aio.retrieve_workflow("s", expect=list[Reply])
@@ -171,7 +171,7 @@ def test_no_threads_before_it_waits_and_no_lease(system_url: str) -> None:
     with Durably("client", system_database_url=system_url, executes="none"), durably.workflow_options(workflow_id="w"):
         durably.start_workflow(server)
     before = names_of_threads()
-    client = Client("client", system_url)
+    client = Client(system_url, name="client")
     client.send("w", 1, "ask")
     client.send_bulk([Message("w", 2, "ask")])
     client.update_workflow_attributes("w", {"a": 1})
@@ -191,17 +191,17 @@ def test_no_threads_before_it_waits_and_no_lease(system_url: str) -> None:
 
 
 def test_constructing_opens_nothing() -> None:
-    client = Client("client", "postgresql://nobody@127.0.0.1:1/nothing")
+    client = Client("postgresql://nobody@127.0.0.1:1/nothing", name="client")
     client.close()
     for wrong, message in (("mysql://x/y", "MySQL"), ("shop.db", "does not begin with")):
         with pytest.raises(ConfigurationError, match=message):
-            Client("client", wrong)
+            Client(wrong, name="client")
     with pytest.raises(ConfigurationError, match="application name"):
-        Client("a b", "sqlite:///x.db")
+        Client("sqlite:///x.db", name="a b")
 
 
 def test_a_database_without_tables(system_url: str) -> None:
-    client = Client("client", system_url)
+    client = Client(system_url, name="client")
     for _ in range(2):
         with pytest.raises(SchemaBehindError, match="durably"):
             client.list_workflows()
@@ -212,9 +212,9 @@ def test_a_database_without_tables(system_url: str) -> None:
 
 def test_a_database_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnavailableError, match="folder exists"):
-        Client("client", f"sqlite:///{tmp_path}/no/folder.db").count_workflows()
+        Client(f"sqlite:///{tmp_path}/no/folder.db", name="client").count_workflows()
     with pytest.raises(DatabaseUnavailableError, match="check the address") as caught:
-        Client("client", "postgresql://nobody:secret@127.0.0.1:1/nothing").count_workflows()
+        Client("postgresql://nobody:secret@127.0.0.1:1/nothing", name="client").count_workflows()
     assert "secret" not in str(caught.value)
 
 
@@ -223,7 +223,7 @@ def test_other_applications_are_out_of_sight(system_url: str) -> None:
         engine = Durably(name, system_database_url=system_url, executes="none")
         with engine, durably.workflow_options(workflow_id=name):
             durably.start_workflow(server)
-    with Client("shop", system_url) as client:
+    with Client(system_url, name="shop") as client:
         assert [one.workflow_id for one in client.list_workflows()] == ["shop"]
         everyone = WorkflowQuery(every_application=True)
         assert client.count_workflows(everyone) == {(): 2}
@@ -233,7 +233,7 @@ def test_other_applications_are_out_of_sight(system_url: str) -> None:
 
 def test_in_several_threads(served: str) -> None:
     """They share one connection to open, and wait for each other's news."""
-    client = Client("client", served)
+    client = Client(served, name="client")
     barrier = threading.Barrier(8)
 
     def work(number: int) -> int:
@@ -259,7 +259,7 @@ def test_in_several_threads(served: str) -> None:
 
 
 def test_close_and_use_again(served: str) -> None:
-    client = Client("client", served)
+    client = Client(served, name="client")
     for _ in range(3):
         assert client.get_workflow_status("s").status is Status.PENDING
         client.close()
@@ -271,7 +271,7 @@ def test_close_and_use_again(served: str) -> None:
 
 
 def test_who_waits_is_told_of_a_close(served: str) -> None:
-    client = Client("client", served)
+    client = Client(served, name="client")
     told: list[str] = []
 
     def wait(what: str) -> None:
@@ -298,7 +298,7 @@ def test_who_waits_is_told_of_a_close(served: str) -> None:
 
 def test_the_verbs_of_workflows_say_so(served: str) -> None:
     async def main() -> None:
-        async with Client("client", served) as client:
+        async with Client(served, name="client") as client:
             for refused in (
                 client.aio.recv(),
                 client.aio.set_event("a", 1),
@@ -313,8 +313,31 @@ def test_the_verbs_of_workflows_say_so(served: str) -> None:
 
 
 def test_while_notifications_are_off(served: str) -> None:
-    with Client("client", served, notifications=False) as client:
+    with Client(served, name="client", notifications=False) as client:
         client.send("s", "one", "ask")
         assert client.get_event("s", "last", timeout_seconds=LONG, expect=Reply) == Reply("one")
         client.send("s", "stop", "ask")
         assert client.get_result("s", timeout_seconds=LONG) == [Reply("one")]
+
+
+def test_without_a_name_it_lists_every_application(system_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    @workflow(name="ends")
+    def ends() -> None: ...
+
+    for name in ("one", "two"):
+        with Durably(name, system_database_url=system_url):
+            ends()
+    with Client(system_url) as client, Client(system_url, name="one") as one:
+        assert client.count_workflows(group_by=["name"]) == {("ends",): 2}
+        assert len(client.list_workflows()) == 2
+        assert client.list_stranded_workflows() == []
+        assert one.count_workflows() == {(): 1}
+    monkeypatch.setenv("DURABLY_SYSTEM_DATABASE_URL", system_url)
+    with Client() as client:
+        assert client.count_workflows() == {(): 2}
+
+
+def test_without_an_address_and_a_name_it_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DURABLY_SYSTEM_DATABASE_URL", raising=False)
+    with pytest.raises(ConfigurationError, match="needs the address of a system database"):
+        Client()

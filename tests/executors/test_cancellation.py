@@ -116,7 +116,7 @@ def stops(program: Program) -> dict[str, float]:
 def test_who_sleeps_in_another_process_is_stopped(program: Program, system_url: str, notifications: str) -> None:
     """By notification or from the file; without both, it is found by looking, once a second at the latest."""
     names = ["asleep", "asleep_later"]
-    with running(program, system_url, notifications, "30", *names), Client("away", system_url) as client:
+    with running(program, system_url, notifications, "30", *names), Client(system_url, name="away") as client:
         until(lambda: program.journal().count("asleep") == 2)
         for name in names:
             began = time.time()
@@ -130,7 +130,7 @@ def test_who_sleeps_in_another_process_is_stopped(program: Program, system_url: 
 def test_within_moments(program: Program, system_url: str) -> None:
     seconds = []
     resumed = []
-    with running(program, system_url, "yes", "30", "asleep_later"), Client("away", system_url) as client:
+    with running(program, system_url, "yes", "30", "asleep_later"), Client(system_url, name="away") as client:
         until(lambda: program.journal().count("asleep") == 1)
         for life in range(1, 8):
             began = time.time()
@@ -148,7 +148,7 @@ def test_within_moments(program: Program, system_url: str) -> None:
 
 
 def test_the_step_that_runs_in_another_process_is_kept(program: Program, system_url: str) -> None:
-    with running(program, system_url, "yes", "30", "working"), Client("away", system_url) as client:
+    with running(program, system_url, "yes", "30", "working"), Client(system_url, name="away") as client:
         until(lambda: "two begins" in program.journal())
         client.cancel_workflow("working")
         (program.folder / "go").touch()
@@ -187,7 +187,7 @@ def test_resumed_here_while_the_other_process_is_stopped(program: Program, syste
         with Durably("away", system_database_url=system_url) as app:
             app.cancel_workflow("working")
             app.resume_workflow("working")
-            with Client("away", system_url) as client:
+            with Client(system_url, name="away") as client:
                 assert client.get_result("working", timeout_seconds=LONG) == [1, 20, 1]
             assert app.get_workflow_status("working").attempt == 2
         process.send_signal(signal.SIGCONT)
@@ -195,13 +195,13 @@ def test_resumed_here_while_the_other_process_is_stopped(program: Program, syste
         until(lambda: "two ends" in program.journal())
     assert RAN == ["two", "one"]
     assert checkpoints(system_url, "working") == ["one", "two", "one"]
-    with Client("away", system_url) as client:
+    with Client(system_url, name="away") as client:
         assert [one.output for one in client.list_workflow_steps("working", payloads=True)] == [1, 20, 1]
 
 
 def test_cancelled_while_its_process_is_stopped_and_kept(program: Program, system_url: str) -> None:
     """The step that ran meanwhile ends, and is recorded; nothing comes after it."""
-    with running(program, system_url, "yes", "600", "working") as process, Client("away", system_url) as client:
+    with running(program, system_url, "yes", "600", "working") as process, Client(system_url, name="away") as client:
         until(lambda: "two begins" in program.journal())
         process.send_signal(signal.SIGSTOP)
         client.cancel_workflow("working")
@@ -216,7 +216,7 @@ def test_cancelled_while_its_process_is_stopped_and_kept(program: Program, syste
 
 def test_what_is_cancelled_is_not_taken_over_from_the_dead(program: Program, system_url: str) -> None:
     RAN.clear()
-    with running(program, system_url, "yes", "600", "working") as process, Client("away", system_url) as client:
+    with running(program, system_url, "yes", "600", "working") as process, Client(system_url, name="away") as client:
         until(lambda: "two begins" in program.journal())
         client.cancel_workflow("working")
         process.kill()

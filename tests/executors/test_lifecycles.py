@@ -25,7 +25,7 @@ def test_random_lifecycles(system_url: str) -> None:
         application_database_url=system_url,
         app_db_client="sqlalchemy",
     )
-    with app, Client("lives", system_url) as client, ThreadPoolExecutor(AT_ONCE) as pool:
+    with app, Client(system_url, name="lives") as client, ThreadPoolExecutor(AT_ONCE) as pool:
         lives = [Lifecycle(app, client, system_url, SEED + number, figures) for number in range(COUNT)]
         for done in [pool.submit(life.live) for life in lives]:
             done.result()

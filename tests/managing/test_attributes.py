@@ -173,7 +173,7 @@ def test_what_is_no_plain_json_object_is_refused(system_url: str, wrong: Any) ->
 
 
 def test_of_a_workflow_that_is_not_there(system_url: str) -> None:
-    with Durably("attributes", system_database_url=system_url), Client("attributes", system_url) as client:
+    with Durably("attributes", system_database_url=system_url), Client(system_url, name="attributes") as client:
         for one in (durably, client):
             with pytest.raises(WorkflowNotFoundError, match="nobody"):
                 one.update_workflow_attributes("nobody", {"a": 1})

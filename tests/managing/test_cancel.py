@@ -186,7 +186,7 @@ def test_an_executor_elsewhere_hears_of_it(system_url: str, stand: Stand) -> Non
     with Durably("cancel", system_database_url=system_url) as app:
         first, second = start(WAITER["plain"], "w1", "sleep"), start(WAITER["coroutine"], "w2", "recv")
         stand.arrived(2)
-        with Client("cancel", system_url) as client:
+        with Client(system_url, name="cancel") as client:
             client.cancel_workflow("w1")
         with Durably("cancel", system_database_url=system_url, executes="none") as elsewhere:
             elsewhere.cancel_workflow("w2")

@@ -116,7 +116,7 @@ def receiving() -> str:
 def test_the_end_of_a_child_is_not_taken_for_its_result_whoever_tells(system_url: str, stand: Stand) -> None:
     """Cancelled together from elsewhere, a parent may hear of its child's end before its own; resumed, both go on."""
     parents = {f"{flow.__name__}{number}": flow for flow in (calling, asking, waiting_for_all) for number in range(5)}
-    with Durably("cancel", system_database_url=system_url) as app, Client("cancel", system_url) as client:
+    with Durably("cancel", system_database_url=system_url) as app, Client(system_url, name="cancel") as client:
         handles = {name: start(flow, name) for name, flow in parents.items()}
         stand.arrived(len(parents))
         client.cancel_workflows(list(parents), children=True)

@@ -121,7 +121,7 @@ def test_from_elsewhere_and_the_id_used_again_before_this_process_hears_of_it(sy
     with Durably("delete", system_database_url=system_url, notifications=False, lease_seconds=60):
         start(THREE["plain"], "w", 0)
         stand.arrived()
-        with Client("delete", system_url) as client:
+        with Client(system_url, name="delete") as client:
             client.delete_workflow("w")
         again = start(THREE["plain"], "w", 1)
         stand.arrived()

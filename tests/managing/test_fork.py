@@ -306,7 +306,7 @@ def test_from_a_client_and_awaited(system_url: str, stand: Stand) -> None:
         async with Durably("fork", system_database_url=system_url):
             with durably.workflow_options(workflow_id="w"):
                 await (await durably.aio.start_workflow(talker, 1)).get_result()
-            async with Client("fork", system_url) as client:
+            async with Client(system_url, name="fork") as client:
                 forked = [await client.aio.fork_workflow("w", 4), await durably.aio.fork_workflow("w", 4)]
                 return [await client.aio.get_result(one, timeout_seconds=LONG) for one in forked]
 

@@ -46,7 +46,7 @@ def answering() -> int | None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_id_that_no_database_holds(system_url: str, verb: str) -> None:
-    with Durably("managed", system_database_url=system_url), Client("managed", system_url) as client:
+    with Durably("managed", system_database_url=system_url), Client(system_url, name="managed") as client:
         with durably.workflow_options(workflow_id="w"):
             handle = durably.start_workflow(answering)
         for bad in BAD:
@@ -59,7 +59,7 @@ def test_an_id_that_no_database_holds(system_url: str, verb: str) -> None:
 
 @pytest.mark.parametrize("text", ["a\0b", "\ud800"])
 def test_a_prefix_and_attributes_that_no_database_holds(system_url: str, text: str) -> None:
-    with Durably("managed", system_database_url=system_url), Client("managed", system_url) as client:
+    with Durably("managed", system_database_url=system_url), Client(system_url, name="managed") as client:
         for query in (
             WorkflowQuery(workflow_id_prefix=text),
             WorkflowQuery(after=f"1/{text}"),

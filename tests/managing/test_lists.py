@@ -47,7 +47,7 @@ def prepared(url: str) -> None:
 @pytest.fixture
 def client(crowd_url: str) -> Iterator[Client]:
     """A client that sees the crowd."""
-    with Client(APPLICATION, crowd_url) as opened:
+    with Client(crowd_url, name=APPLICATION) as opened:
         yield opened
 
 

@@ -81,7 +81,7 @@ def test_payloads_of_code_that_is_not_here(system_url: str, caplog: pytest.LogCa
     here = registry.snapshot()
     registry.restore(here._replace(declarations={}))
     try:
-        with caplog.at_level(logging.WARNING, "durably"), Client("looking", system_url) as client:
+        with caplog.at_level(logging.WARNING, "durably"), Client(system_url, name="looking") as client:
             odd, plain = client.list_workflows(WorkflowQuery(payloads=True))
             (packed,) = client.list_workflow_steps("odd", payloads=True)
     finally:
@@ -99,7 +99,7 @@ def test_an_error_of_code_that_is_not_here(system_url: str) -> None:
     with Durably("looking", system_database_url=system_url), pytest.raises(OddError):
         start(failing, "w", ORDER).get_result(timeout_seconds=LONG)
     rows(system_url, 'UPDATE durably.workflow_outputs SET error = \'{"type": "gone:Error", "message": "why"}\'')
-    with Client("looking", system_url) as client:
+    with Client(system_url, name="looking") as client:
         (listed,) = client.list_workflows(WorkflowQuery(payloads=True))
         assert isinstance(listed.error, RemoteError)
         assert "why" in str(listed.error)
@@ -196,7 +196,7 @@ def test_what_is_stranded(system_url: str, stand: Stand) -> None:
         with Durably("looking", system_database_url=system_url, executes="none", application_version=version):
             start(echo, name, name)
             start(echo, f"ended-{name}", name).cancel()
-    with Client("looking", system_url) as client:
+    with Client(system_url, name="looking") as client:
 
         def stranded() -> list[str]:
             return [one.workflow_id for one in client.list_stranded_workflows()]

@@ -73,7 +73,7 @@ def test_though_this_process_has_not_heard_of_the_cancellation(system_url: str, 
     with Durably("resume", system_database_url=system_url, notifications=False, lease_seconds=60):
         handle = start(THREE["plain"], "w", 0)
         stand.arrived()
-        with Client("resume", system_url) as client:
+        with Client(system_url, name="resume") as client:
             client.cancel_workflow("w")
         handle.resume()
         stand.arrived()
@@ -214,7 +214,7 @@ def test_from_a_client_by_any_executor(system_url: str, stand: Stand) -> None:
         start(WAITER["plain"], "w", "sleep")
         stand.arrived()
         cancelled("w")
-    with Client("resume", system_url) as client:
+    with Client(system_url, name="resume") as client:
         client.resume_workflow("w")
         assert client.get_workflow_status("w").status is Status.ENQUEUED
         with Durably("resume", system_database_url=system_url):

@@ -283,7 +283,7 @@ def test_workflows_of_another_engine(system_url: str) -> None:
     """As far as the database tells: nobody polls for each."""
     with Durably("waiting", system_database_url=system_url):
         begin(1, 2, 3)
-        with Client("waiting", system_url) as client:
+        with Client(system_url, name="waiting") as client:
             handles = [client.retrieve_workflow(f"g{number}", expect=Part) for number in (1, 2, 3)]
             open_gates(3)
             assert client.wait_first(handles, timeout_seconds=LONG) is handles[2]

@@ -180,7 +180,7 @@ def test_a_replay_finds_what_it_found_before(lives: Lives, form: Form) -> None:
     expected = [1, None, {"k": 1}]
     assert lives.interrupted(lambda: durably.start_workflow(flow_)) == expected
     assert lives.lines == [expected, expected]
-    with Client("lives", lives.url) as client:
+    with Client(lives.url, name="lives") as client:
         assert client.get_all_events("w") == {"k": 2, "later": 3}
 
 
@@ -225,7 +225,7 @@ def test_other_engines_and_clients_hear_of_events(system_url: str, form: Form) -
     flow = form.workflow(show)
     found: list[Any] = []
     one, two = Durably("one", system_database_url=system_url), Durably("two", system_database_url=system_url)
-    with one, two, Client("one", system_url) as client:
+    with one, two, Client(system_url, name="one") as client:
         with one.current():
             started(flow, workflow_id="w")
         threads = [
@@ -253,7 +253,7 @@ def test_who_waits_is_told_of_a_shutdown(system_url: str, seconds: float | None)
         except durably.NotLaunchedError as error:
             errors.append(error)
 
-    app, client = Durably("talk", system_database_url=system_url), Client("talk", system_url)
+    app, client = Durably("talk", system_database_url=system_url), Client(system_url, name="talk")
     with app, client:
         threads = [threading.Thread(target=ask, args=(one,)) for one in (app, client)]
         for thread in threads:

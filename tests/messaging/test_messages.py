@@ -280,7 +280,7 @@ def test_what_has_ended_can_be_sent_to(system_url: str, form: Form) -> None:
 def test_engines_and_clients_send_in_both_directions(system_url: str, form: Form) -> None:
     receive = receiver(form)
     one, two = Durably("one", system_database_url=system_url), Durably("two", system_database_url=system_url)
-    with one, two, Client("one", system_url) as client:
+    with one, two, Client(system_url, name="one") as client:
         with one.current():
             here = started(receive, "a", "b", "c", workflow_id="here")
         with two.current():

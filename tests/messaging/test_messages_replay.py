@@ -85,7 +85,7 @@ def test_what_comes_while_nobody_runs_is_received_afterwards(lives: Lives, form:
         return await verbs.recv("t", timeout_seconds=SECONDS)
 
     def between() -> None:
-        with durably.Client("lives", lives.url) as client:
+        with durably.Client(lives.url, name="lives") as client:
             client.send("w", "late", "t")
 
     flow_ = form.workflow(flow)
@@ -98,7 +98,7 @@ def test_a_receive_that_is_interrupted_goes_on_and_receives_once(lives: Lives, f
         return [await verbs.recv("t", timeout_seconds=SECONDS), await verbs.recv("t", timeout_seconds=0)]
 
     def between() -> None:
-        with durably.Client("lives", lives.url) as client:
+        with durably.Client(lives.url, name="lives") as client:
             client.send("w", 1, "t")
 
     flow_ = form.workflow(flow)
@@ -156,7 +156,7 @@ def test_a_message_that_is_there_when_the_time_is_up_is_received(lives: Lives, f
         return rows(lives.url, "SELECT count(*) FROM durably.operation_outputs") == [(1,)]
 
     def between() -> None:
-        with durably.Client("lives", lives.url) as client:
+        with durably.Client(lives.url, name="lives") as client:
             client.send("w", "in time", "t")
         time.sleep(2)
 

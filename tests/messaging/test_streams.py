@@ -112,7 +112,7 @@ def test_a_long_stream_is_read_while_another_engine_writes_it(system_url: str, f
 
         return threading.Thread(target=run)
 
-    with one, two, Client("one", system_url) as client:
+    with one, two, Client(system_url, name="one") as client:
         with one.current():
             started(flow, 700, workflow_id="w")
         threads = [reader("two", two), reader("one", one, 3), reader("client", client, 650)]
@@ -235,7 +235,7 @@ def test_a_replay_writes_nothing_twice(lives: Lives, form: Form) -> None:
 
     flow_ = form.workflow(flow)
     lives.interrupted(lambda: durably.start_workflow(flow_))
-    with Client("lives", lives.url) as client:
+    with Client(lives.url, name="lives") as client:
         assert list(client.read_stream("w", "k")) == [1, 2, 3, 4]
         assert list(client.read_stream("w", "l")) == ["l"]
 

@@ -80,7 +80,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def sender(url: str) -> Client:
-    return Client("waits", url)
+    return Client(url, name="waits")
 
 
 def soon(future: Future[Any], seconds: float) -> Any:

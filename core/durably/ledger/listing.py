@@ -50,7 +50,7 @@ _EXISTS = {
 }
 
 
-def _conditions(query: WorkflowQuery, application_name: str) -> tuple[list[str], list[Any]]:
+def _conditions(query: WorkflowQuery, application_name: str | None) -> tuple[list[str], list[Any]]:
     conditions: list[str] = []
     params: list[Any] = []
 
@@ -58,7 +58,7 @@ def _conditions(query: WorkflowQuery, application_name: str) -> tuple[list[str],
         conditions.append(condition)
         params.extend(values)
 
-    if not query.every_application:
+    if application_name is not None and not query.every_application:
         add("s.application_name = ?", application_name)
     for name, column in _AMONG.items():
         if (values := getattr(query, name)) is not None:
@@ -82,7 +82,7 @@ def _conditions(query: WorkflowQuery, application_name: str) -> tuple[list[str],
     return conditions, params
 
 
-def workflows(session: Session, query: WorkflowQuery, application_name: str) -> list[Row]:
+def workflows(session: Session, query: WorkflowQuery, application_name: str | None) -> list[Row]:
     """One page of a list, for ``listed``."""
     conditions, params = _conditions(query, application_name)
     direction, beyond = ("DESC", "<") if query.newest_first else ("ASC", ">")
@@ -123,7 +123,7 @@ def listed(row: Row) -> Listed:
     )
 
 
-def count(session: Session, query: WorkflowQuery, application_name: str, group_by: Sequence[str]) -> list[Row]:
+def count(session: Session, query: WorkflowQuery, application_name: str | None, group_by: Sequence[str]) -> list[Row]:
     """How many workflows there are, and the values of the columns that are named, in each row."""
     conditions, params = _conditions(query, application_name)
     columns = ", ".join(f"s.{GROUPS[name]}" for name in group_by)
@@ -155,15 +155,15 @@ def step(row: Row) -> tuple[StepInfo, Payload | None, Payload | None]:
 
 
 _STRANDED = (
-    "SELECT {columns} FROM {t}workflow_status s WHERE s.application_name = ? AND s.application_version IS NOT NULL"
-    " AND s.status IN ('ENQUEUED', 'DELAYED', 'PENDING') AND NOT EXISTS (SELECT 1 FROM {t}executors e"
+    "SELECT {columns} FROM {t}workflow_status s WHERE (CAST(? AS text) IS NULL OR s.application_name = ?)"
+    " AND s.application_version IS NOT NULL AND s.status IN ('ENQUEUED', 'DELAYED', 'PENDING') AND NOT EXISTS (SELECT 1 FROM {t}executors e"
     " WHERE e.application_name = s.application_name AND e.application_version = s.application_version"
     " AND e.lease_expires_at >= {now}) ORDER BY s.created_at, s.workflow_uuid LIMIT ?"
 )
 
 
-def stranded(session: Session, application_name: str, limit: int) -> list[Row]:
+def stranded(session: Session, application_name: str | None, limit: int) -> list[Row]:
     """What is in flight on versions that no living executor runs, for ``listed``."""
     columns = ", ".join(f"s.{name}" for name in STATUS_COLUMNS)
-    rows = session.execute(_STRANDED.replace("{columns}", columns), (application_name, limit))
+    rows = session.execute(_STRANDED.replace("{columns}", columns), (application_name, application_name, limit))
     return [list(row) for row in rows]

@@ -36,7 +36,7 @@ async def _read(connection: Connection, verb: str, work: Callable[[Session], lis
     return await run.noted(f"durably.{verb}", lambda: connection.ledger.read(work), ANY)
 
 
-async def workflows(connection: Connection, application_name: str, query: WorkflowQuery) -> list[WorkflowStatus]:
+async def workflows(connection: Connection, application_name: str | None, query: WorkflowQuery) -> list[WorkflowStatus]:
     """One page of a list."""
     _check(query)
     rows = await _read(
@@ -110,7 +110,7 @@ def _error(connection: Connection, payload: Payload | None, what: str) -> Except
 
 
 async def count(
-    connection: Connection, application_name: str, query: WorkflowQuery, group_by: Sequence[str]
+    connection: Connection, application_name: str | None, query: WorkflowQuery, group_by: Sequence[str]
 ) -> dict[tuple[str | None, ...], int]:
     """How many workflows there are, by group."""
     _check(query)
@@ -148,7 +148,7 @@ def _step(
     )
 
 
-async def stranded(connection: Connection, application_name: str, limit: int) -> list[WorkflowStatus]:
+async def stranded(connection: Connection, application_name: str | None, limit: int) -> list[WorkflowStatus]:
     """What is in flight on versions that no living executor runs."""
     _check_limit(limit)
     rows = await _read(
