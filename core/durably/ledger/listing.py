@@ -156,7 +156,8 @@ def step(row: Row) -> tuple[StepInfo, Payload | None, Payload | None]:
 
 _STRANDED = (
     "SELECT {columns} FROM {t}workflow_status s WHERE (CAST(? AS text) IS NULL OR s.application_name = ?)"
-    " AND s.application_version IS NOT NULL AND s.status IN ('ENQUEUED', 'DELAYED', 'PENDING') AND NOT EXISTS (SELECT 1 FROM {t}executors e"
+    " AND s.application_version IS NOT NULL AND s.status IN ('ENQUEUED', 'DELAYED', 'PENDING')"
+    " AND NOT EXISTS (SELECT 1 FROM {t}executors e"
     " WHERE e.application_name = s.application_name AND e.application_version = s.application_version"
     " AND e.lease_expires_at >= {now}) ORDER BY s.created_at, s.workflow_uuid LIMIT ?"
 )
