@@ -27,7 +27,9 @@ class StepOptions:
 
     ``max_attempts``: how often the body runs at most. The wait before attempt n+1 is ``interval_seconds`` times
     ``backoff_rate`` to the power n-1, at most ``max_interval_seconds``, with up to a half taken off by chance.
-    ``should_retry`` sees the error and may say no. ``timeout_seconds``: no attempt begins later than this.
+    ``should_retry`` sees the error and may say no. ``timeout_seconds``: how long one attempt of a coroutine may take;
+    it is cancelled then, which is StepTimeoutError, and tried again like any other error. A plain function cannot be
+    interrupted (give what it calls a time-out of its own): there, no attempt begins later than this after the first.
     """
 
     name: str | None = None

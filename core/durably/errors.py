@@ -25,6 +25,7 @@
     ├── WorkflowIdConflictError         the id belongs to another workflow
     ├── WorkflowCancelledError          the workflow was cancelled
     ├── StepAttemptsExceededError       a step failed max_attempts times
+    ├── StepTimeoutError                (also a TimeoutError) an attempt of a step was cancelled
     ├── RecoveryAttemptsExceededError   the workflow was dead-lettered
     ├── WaitTimeoutError                (also a TimeoutError) a wait ended before its result
     ├── DuplicateError                  a deduplication id is taken
@@ -146,6 +147,10 @@ class StepAttemptsExceededError(DurablyError):
 
 class RecoveryAttemptsExceededError(DurablyError):
     """The workflow lost its executor too often without progress, and was set aside (dead-lettered)."""
+
+
+class StepTimeoutError(DurablyError, TimeoutError):
+    """An attempt of an asynchronous step took longer than its ``timeout_seconds``, and was cancelled."""
 
 
 class WaitTimeoutError(DurablyError, TimeoutError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable
 from itertools import count
 from types import CoroutineType
 from typing import Any
@@ -11,8 +12,9 @@ from durably import context
 from durably.context import Body
 from durably.crashpoints import reach
 from durably.declared import Declaration, StepOptions
-from durably.errors import BlockingCallError, SerializationError, StepAttemptsExceededError
+from durably.errors import BlockingCallError, SerializationError, StepAttemptsExceededError, StepTimeoutError
 from durably.execution.run import Run
+from durably.execution.timelimit import TimeIsUp, time_limit
 from durably.model import CheckpointKey
 
 
@@ -50,7 +52,11 @@ async def _attempts(
             if options.max_attempts == 1 or not _may_retry(options, error):
                 raise
             delay = _delay(options, attempt)
-            late = options.timeout_seconds is not None and (clock.monotonic() + delay - began > options.timeout_seconds)
+            late = (
+                options.timeout_seconds is not None
+                and not declaration.is_async
+                and clock.monotonic() + delay - began > options.timeout_seconds
+            )
             if attempt >= options.max_attempts or late:
                 raise _exceeded(run, key, declaration, failures, late) from error
         run.check()
@@ -72,7 +78,7 @@ async def _body(
         reach("step.body.before")
         value = declaration.function(*args, **kwargs)
         if declaration.is_async:
-            value = await value
+            value = await _in_time(run, key, declaration, value, attempt)
         elif isinstance(value, CoroutineType):
             value.close()
             raise BlockingCallError(
@@ -81,6 +87,21 @@ async def _body(
             )
         reach("step.body.after")
         return value
+
+
+async def _in_time(run: Run, key: CheckpointKey, declaration: Declaration, value: Awaitable[Any], attempt: int) -> Any:
+    seconds = declaration.step.timeout_seconds
+    try:
+        with time_limit(seconds):
+            return await value
+    except TimeIsUp as error:
+        raise StepTimeoutError(
+            f"step {declaration.name!r} (function id {key}) of workflow {run.workflow_id!r} took longer than "
+            f"{seconds:g} s in attempt {attempt}, and was cancelled",
+            workflow_id=run.workflow_id,
+            step=declaration.name,
+            attempt=attempt,
+        ) from error
 
 
 def _may_retry(options: StepOptions, error: Exception) -> bool:
