@@ -226,13 +226,16 @@ _recording: contextvars.ContextVar[str] = contextvars.ContextVar("recording", de
 
 def _name_checkpoints() -> None:
     """Have the hook know whose checkpoint it is: ``checkpoint.before`` is one point for many verbs."""
-    record = Ledger.record
+    for method in ("record", "record_unwaited"):
+        setattr(Ledger, method, _naming(getattr(Ledger, method)))
 
-    async def named(self: Ledger, command: Any) -> Any:
+
+def _naming(record: Callable[[Ledger, Any], Any]) -> Callable[[Ledger, Any], Any]:
+    def named(self: Ledger, command: Any) -> Any:
         _recording.set(command.function_name.rpartition(".")[2].partition("-")[0])
-        return await record(self, command)
+        return record(self, command)
 
-    Ledger.record = named  # type: ignore[method-assign]
+    return named
 
 
 def _hook(kill: Pass) -> Callable[[str], None]:
