@@ -41,7 +41,7 @@ class Run:
         self.fence = Fence(services.executor_id, attempt)
         self.asynchronous = declaration.is_async
         self.history = history
-        #: An earlier attempt may have left completion rows that its history does not show.
+        #: An earlier execution may have left completion rows that its history does not show.
         self.recovered = attempt > 1
         #: Kept when the workflow's row is written (True), or its start came to nothing (False).
         self.begun: Promise[bool] = Promise()

@@ -237,8 +237,11 @@ class Runner:
 
     # -- claimed -------------------------------------------------------------------------------------------------
 
-    async def adopt(self, claimed: list[Claimed], asked_at: float) -> list[Ready]:
-        """Make runs of workflows that this executor claimed after ``asked_at``, with their histories in one read."""
+    async def adopt(self, claimed: list[Claimed], asked_at: float, *, again: bool = False) -> list[Ready]:
+        """Make runs of workflows that this executor claimed after ``asked_at``, with their histories in one read.
+
+        ``again``: they have run here before in the same attempt, and were interrupted.
+        """
         if not claimed:
             return []
         ids = [one.status.workflow_id for one in claimed]
@@ -247,6 +250,7 @@ class Runner:
         for one in claimed:
             adopted = await self._adopt(one, histories[one.status.workflow_id], asked_at)
             if adopted is not None:
+                adopted.run.recovered |= again
                 ready.append(adopted)
         return ready
 

@@ -258,8 +258,8 @@ class Takeover:
             reach("claim.after")
         return self._run(claimed, asked_at), len(claimed) == room
 
-    def _run(self, claimed: list[Claimed], asked_at: float) -> int:
-        for ready in drive(self._runner.adopt(claimed, asked_at)):
+    def _run(self, claimed: list[Claimed], asked_at: float, *, again: bool = False) -> int:
+        for ready in drive(self._runner.adopt(claimed, asked_at, again=again)):
             self._dispatch(ready)
         return len(claimed)
 
@@ -292,4 +292,4 @@ class Takeover:
             again = drive(
                 self._services.ledger.read(lambda session: queries.claimed_inputs(session, orphans, executor_id))
             )
-            self._run(again, began)
+            self._run(again, began, again=True)
