@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from uuid import uuid4
 
 import pytest
@@ -39,7 +41,13 @@ def _of_another_test_module(module: str, request: pytest.FixtureRequest) -> bool
         return False
     if not name.startswith("test_") and mine.startswith(f"{folder}."):
         return False
-    return not any(getattr(one, "__module__", None) == module for one in vars(request.module).values())
+    return module not in _imported_by(request.module)
+
+
+@functools.cache
+def _imported_by(test_module: ModuleType) -> frozenset[str]:
+    """The modules from which a test's module has classes and functions."""
+    return frozenset(getattr(one, "__module__", None) or "" for one in vars(test_module).values())
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from types import TracebackType
@@ -14,7 +13,7 @@ from durably.awaited_verbs import AwaitedVerbs, types_of
 from durably.clock import Clock, SystemClock
 from durably.config import Settings, libpq_url, redacted, resolve, scheme, sqlite_path
 from durably.drive import Offload, drive, refuse_on_loop
-from durably.errors import ConfigurationError, WorkflowNotFoundError
+from durably.errors import WorkflowNotFoundError
 from durably.handles import WorkflowHandle
 from durably.ledger import queries
 from durably.ledger.backend import Backend
@@ -62,7 +61,7 @@ class Connected:
 
     def __init__(self, settings: Settings, serialization: Serialization, clock: Clock) -> None:
         #: Whose workflows are listed; None: every application's.
-        self.application_name: str | None = settings.name
+        self.application_name = settings.name or None
         self.ledger = open_ledger(settings, clock)
         self.serialization = serialization
         self.clock = clock
@@ -171,14 +170,8 @@ class Client(BlockingVerbs):
     def __init__(
         self, system_database_url: str | None = None, *, name: str | None = None, notifications: bool = True
     ) -> None:
-        if name is None and not (system_database_url or os.environ.get("DURABLY_SYSTEM_DATABASE_URL")):
-            raise ConfigurationError(
-                "Client(...) needs the address of a system database, or the name of an application that has its "
-                "system database at the default place"
-            )
-        self._name = name
         self._settings = resolve(
-            name or "client",
+            name,
             adapter_url=None,
             system_database_url=system_database_url,
             executes="none",
@@ -195,7 +188,6 @@ class Client(BlockingVerbs):
         with self._mutex:
             if self._connected is None:
                 self._connected = Connected(self._settings, Serialization(None), SystemClock())
-                self._connected.application_name = self._name
             return self._connected
 
     @overload

@@ -83,7 +83,7 @@ class Settings:
 
 
 def resolve(
-    name: str,
+    name: str | None,
     *,
     adapter_url: str | None,
     environment: Mapping[str, str] | None = None,
@@ -92,9 +92,9 @@ def resolve(
     """Settings from arguments, environment and file; ConfigurationError names the setting at fault.
 
     ``adapter_url``: where a configured adapter's database is, the default place of the system database if that is
-    PostgreSQL.
+    PostgreSQL. ``name`` None: of no application, and so without a default place.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
         raise ConfigurationError(
             f"the application name {name!r} is not usable; take letters, digits, '.', '_' and '-', at most 64"
         )
@@ -126,15 +126,20 @@ def resolve(
         raise ConfigurationError(
             "the system database cannot be on MySQL or MariaDB; set system_database_url to PostgreSQL or SQLite"
         )
-    return Settings(name, **values)
+    return Settings(name or "", **values)
 
 
-def _default_system_url(name: str, application_url: str | None) -> str:
+def _default_system_url(name: str | None, application_url: str | None) -> str:
     """The application database itself on PostgreSQL; else a file of its own, beside the application's file."""
     kind = scheme(application_url) if application_url else "sqlite"
     if application_url and kind == "postgresql":
         return libpq_url(application_url)
     if kind == "mysql":
         raise ConfigurationError("an application database on MySQL or MariaDB needs a system_database_url of its own")
+    if name is None:
+        raise ConfigurationError(
+            "Client(...) needs the address of a system database, or the name of an application that has its system "
+            "database at the default place"
+        )
     folder = os.path.dirname(sqlite_path(application_url)) if application_url else ""
     return f"sqlite:///{os.path.join(folder, name)}.durably.db"

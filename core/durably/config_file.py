@@ -44,8 +44,8 @@ _WORDS = {str: "a text", bool: "true or false", float: "a number"}
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
-def read(name: str, environment: Mapping[str, str]) -> dict[str, Any]:
-    """The settings of the application ``name`` in the configuration file; none if there is no file.
+def read(name: str | None, environment: Mapping[str, str]) -> dict[str, Any]:
+    """The settings of the application ``name`` (None: of none) in the configuration file; none if there is no file.
 
     ConfigurationError for a file that was named and is not there, an unknown key, a value of the wrong kind, and a
     variable that is not set.

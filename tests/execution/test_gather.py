@@ -18,11 +18,6 @@ from tests.execution.rows import rows
 from tests.messaging.lives import SECONDS, Lives, waited_for
 
 
-@pytest.fixture
-def lives(system_url: str) -> Lives:
-    return Lives(system_url)
-
-
 def run(flow: Any, *args: Any, workflow_id: str = "w") -> Any:
     with durably.workflow_options(workflow_id=workflow_id):
         handle = durably.start_workflow(flow, *args)

@@ -18,17 +18,6 @@ from tests.messaging.test_messages import started
 MARK = "durably.patch-p"
 
 
-@pytest.fixture(params=FORMS, ids=lambda form: form.name)
-def form(request: pytest.FixtureRequest) -> Form:
-    found: Form = request.param
-    return found
-
-
-@pytest.fixture
-def lives(system_url: str) -> Lives:
-    return Lives(system_url)
-
-
 class Code:
     """One workflow's code, as it was at different times. All call the step ``first`` and end with ``last``."""
 

@@ -16,15 +16,9 @@ from durably.adapter import Parameter
 from durably.registry import Snapshot, registry
 from tests.execution.adapters import SqliteAdapter, connection
 from tests.execution.rows import checkpoints, rows
-from tests.messaging.forms import FORMS, Form, Verbs
+from tests.messaging.forms import Form, Verbs
 from tests.messaging.lives import SECONDS, Lives
 from tests.messaging.test_messages import started
-
-
-@pytest.fixture(params=FORMS, ids=lambda form: form.name)
-def form(request: pytest.FixtureRequest) -> Form:
-    found: Form = request.param
-    return found
 
 
 class Asked(SqliteAdapter):

@@ -19,17 +19,6 @@ from tests.messaging.lives import SECONDS, Lives
 from tests.messaging.test_messages import started
 
 
-@pytest.fixture(params=FORMS, ids=lambda form: form.name)
-def form(request: pytest.FixtureRequest) -> Form:
-    found: Form = request.param
-    return found
-
-
-@pytest.fixture
-def lives(system_url: str) -> Lives:
-    return Lives(system_url)
-
-
 def wakes_at(url: str) -> list[int]:
     """When the sleeps are to end, in milliseconds since the epoch."""
     found = rows(

@@ -19,7 +19,7 @@ from durably.execution.adapters import Adapters, Half
 from durably.ledger import queries
 from durably.ledger.commands import Started, StartWorkflow
 from durably.ledger.ledger import Ledger
-from durably.ledger.talk import FOR_EXECUTORS
+from durably.ledger.listening import FOR_EXECUTORS
 from durably.sql import starting
 
 _WAYS_OUT = (

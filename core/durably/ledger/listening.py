@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ANYTHING = "*"
 #: The same, of what somebody waits for: nobody has listened for that before.
 NEWS = "?"
+#: The channel of executors (what there is to claim, and which lives are over), and that of whoever waits.
+FOR_EXECUTORS, FOR_WAITERS = "durably", "durably_news"
 #: How long nobody must have waited before a process stops hearing of what only waiters want to know (seconds).
 INATTENTIVE = 1.0
 
@@ -45,9 +47,8 @@ class Listener(Protocol):
 class PostgresListener:
     """LISTEN on a connection of its own. A notification has one ``kind:name`` in each line.
 
-    There are two channels: ``durably`` for executors (what there is to claim, and which lives are over), and
-    ``durably_news`` for whoever waits. A process in which nobody does stays away from the second, or else each commit
-    of its own would wake it for nothing.
+    A process in which nobody waits stays away from the channel of those who do, or else each commit of its own would
+    wake it for nothing.
     """
 
     def __init__(self, connect: Callable[[], psycopg.Connection[Any]], is_own: Callable[[int], bool]) -> None:
@@ -70,7 +71,7 @@ class PostgresListener:
         if self._raw is None:
             raw = self._connect()
             try:
-                raw.execute("LISTEN durably", prepare=False)
+                raw.execute(f"LISTEN {FOR_EXECUTORS}".encode(), prepare=False)
             except BaseException:
                 raw.close()
                 raise
@@ -91,11 +92,11 @@ class PostgresListener:
         """Listen for news while somebody waits, and a little longer; whether it has begun to just now."""
         began = attentive and self._attentive_until is None
         if began:
-            raw.execute("LISTEN durably_news", prepare=False)
+            raw.execute(f"LISTEN {FOR_WAITERS}".encode(), prepare=False)
         if attentive:
             self._attentive_until = time.monotonic() + INATTENTIVE
         elif self._attentive_until is not None and time.monotonic() > self._attentive_until:
-            raw.execute("UNLISTEN durably_news", prepare=False)
+            raw.execute(f"UNLISTEN {FOR_WAITERS}".encode(), prepare=False)
             self._attentive_until = None
         return began
 

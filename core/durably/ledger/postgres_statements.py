@@ -9,6 +9,8 @@ still count, and the cancellation is reported back.
 
 from __future__ import annotations
 
+from durably.ledger.listening import FOR_EXECUTORS, FOR_WAITERS
+
 
 def _rows(**columns: str) -> str:
     """The commands as rows ``r``; every kind has its ``position`` in the batch."""
@@ -23,7 +25,7 @@ def _told(kind: str, workflow_id: str, source: str) -> str:
     into an index has 2,700 at most.
     """
     return (
-        f"told AS MATERIALIZED (SELECT pg_notify('durably_news', string_agg('{kind}:' || {workflow_id}, E'\\n'))"  # noqa: S608
+        f"told AS MATERIALIZED (SELECT pg_notify('{FOR_WAITERS}', string_agg('{kind}:' || {workflow_id}, E'\\n'))"  # noqa: S608
         f" FROM (SELECT {workflow_id},"
         f" sum(octet_length({workflow_id}) + 3) OVER (ROWS UNBOUNDED PRECEDING) / 5000 AS share"
         f" FROM (SELECT DISTINCT {workflow_id} FROM {source}) d) n GROUP BY share)"
@@ -81,7 +83,7 @@ START = (
     " WHERE p.workflow_uuid = r.parent_workflow_id) END), {now},"
     " CASE WHEN executor_id IS NOT NULL THEN {now} END FROM r"
     " ON CONFLICT DO NOTHING RETURNING run_id,"
-    " CASE WHEN executor_id IS NULL THEN pg_notify('durably', 'w:' || application_name) END"
+    f" CASE WHEN executor_id IS NULL THEN pg_notify('{FOR_EXECUTORS}', 'w:' || application_name) END"
 )
 
 _CHECKPOINT = (

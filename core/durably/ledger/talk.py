@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from durably.ledger.backend import Session
 from durably.ledger.commands import RecordCheckpoint, Recorded, SendMessage
+from durably.ledger.listening import FOR_EXECUTORS, FOR_WAITERS
 from durably.model import Status
 from durably.serialization import Payload
 
@@ -15,8 +16,7 @@ T = TypeVar("T")
 
 #: As many bytes go into one notification; PostgreSQL allows 7,999.
 NOTIFICATION = 7900
-#: The channel that executors always listen to, for these kinds of news, and the one of whoever waits for others.
-FOR_EXECUTORS, FOR_WAITERS = "durably", "durably_news"
+#: The kinds of news that go to executors.
 _OF_EXECUTORS = ("c:", "w:")
 
 # -- a change and its checkpoint ---------------------------------------------------------------------------------

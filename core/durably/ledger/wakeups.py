@@ -128,17 +128,18 @@ class Outcomes:
     def awaited(self, names: Iterable[str] | None = None) -> Asked:
         """What to ask the database for: all that is awaited, or what is among ``names`` and not yet asked for."""
         with self._mutex:
-            asked = self._awaited if names is None else self._new.union(name for name in names if name in self._awaited)
-            alive = [name for name in list(asked) if self._alive(name)]
-            self._new.clear()
-            return Asked(alive, self._next())
+            return self._ask(self._awaited if names is None else self._new.union(names))
 
     def asked(self, workflow_ids: Sequence[str]) -> Asked:
         """What somebody asks the database for who waits, instead of the watcher."""
         with self._mutex:
-            alive = [workflow_id for workflow_id in workflow_ids if self._alive(workflow_id)]
-            self._new.difference_update(alive)
-            return Asked(alive, self._next())
+            return self._ask(workflow_ids)
+
+    def _ask(self, workflow_ids: Iterable[str]) -> Asked:
+        """Those of them that somebody still waits for, and now. The mutex is held."""
+        alive = [workflow_id for workflow_id in list(workflow_ids) if self._alive(workflow_id)]
+        self._new.difference_update(alive)
+        return Asked(alive, self._next())
 
     def unanswered(self, asked: Asked) -> None:
         """That failed; the watcher is to ask."""
