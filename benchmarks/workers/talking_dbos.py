@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import threading
 import time
 from importlib.metadata import version
-from uuid import uuid4
+from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 
 from benchmarks.talking import Kind, serve
-
-_gates: dict[str, threading.Event] = {}
+from benchmarks.workers.speaking import GATES, SpeakerBase
 
 
 @DBOS.workflow()  # type: ignore[untyped-decorator]
@@ -27,14 +25,14 @@ def receiver() -> int:
 @DBOS.workflow()  # type: ignore[untyped-decorator]
 def setter(name: str) -> None:
     """Sets an event."""
-    _gates[name].wait()
+    GATES[name].wait()
     DBOS.set_event("moment", time.monotonic_ns())
 
 
 @DBOS.workflow()  # type: ignore[untyped-decorator]
 def returner(name: str) -> int:
     """Ends when it is told to."""
-    _gates[name].wait()
+    GATES[name].wait()
     return time.monotonic_ns()
 
 
@@ -77,50 +75,29 @@ def player(peer: str, turns: int, serves: bool) -> int:
     return turns
 
 
-class Dbos:
+class Dbos(SpeakerBase):
     """See ``benchmarks.talking.Speaker``."""
 
     def version(self) -> str:
         return version("dbos")
 
-    def prepare(self, kind: Kind, name: str) -> None:
-        if kind != "message":
-            _gates[name] = threading.Event()
-            with SetWorkflowID(name):
-                DBOS.start_workflow(setter if kind == "event" else returner, name)
+    def started(self, workflow_id: str, workflow: Any, *arguments: object) -> Any:
+        with SetWorkflowID(workflow_id):
+            return DBOS.start_workflow(workflow, *arguments)
 
-    def wait(self, kind: Kind, name: str) -> int:
+    def known(self, kind: Kind, name: str) -> int:
         if kind == "message":
             with SetWorkflowID(name):
                 return int(receiver())
-        value = DBOS.get_event(name, "moment", 60) if kind == "event" else DBOS.retrieve_workflow(name).get_result()
-        return time.monotonic_ns() - int(value)
+        if kind == "event":
+            return int(DBOS.get_event(name, "moment", 60))
+        return int(DBOS.retrieve_workflow(name).get_result())
 
-    def tell(self, kind: Kind, name: str) -> None:
-        if kind == "message":
-            DBOS.send(name, time.monotonic_ns())
-        else:
-            _gates[name].set()
+    def send(self, name: str, moment: int) -> None:
+        DBOS.send(name, moment)
 
-    def fan_out(self, children: int) -> float:
-        began = time.perf_counter()
-        assert parent(children) == children * (children - 1) // 2
-        return time.perf_counter() - began
-
-    def fan_out_at_once(self, children: int) -> float:
-        began = time.perf_counter()
-        assert asyncio.run(parent_at_once(children)) == children * (children - 1) // 2
-        return time.perf_counter() - began
-
-    def ping_pong(self, turns: int) -> float:
-        names = [str(uuid4()), str(uuid4())]
-        began = time.perf_counter()
-        handles = []
-        for place in (1, 0):
-            with SetWorkflowID(names[place]):
-                handles.append(DBOS.start_workflow(player, names[1 - place], turns, place == 0))
-        assert [handle.get_result() for handle in handles] == [turns, turns]
-        return time.perf_counter() - began
+    def parent_at_once(self, children: int) -> int:
+        return int(asyncio.run(parent_at_once(children)))
 
 
 def main(url: str) -> None:
@@ -137,7 +114,7 @@ def main(url: str) -> None:
         }
     )
     DBOS.launch()
-    serve(Dbos())
+    serve(Dbos(setter=setter, returner=returner, parent=parent, player=player))
     os._exit(0)
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
-from functools import partial
-from uuid import uuid4
+from typing import Any
 
 import durably
 from benchmarks.talking import Kind, serve
+from benchmarks.workers.speaking import GATES, SpeakerBase
 from durably import aio
-
-_gates: dict[str, threading.Event] = {}
 
 
 @durably.workflow
@@ -26,14 +23,14 @@ def receiver() -> int:
 @durably.workflow
 def setter(name: str) -> None:
     """Sets an event."""
-    _gates[name].wait()
+    GATES[name].wait()
     durably.set_event("moment", time.monotonic_ns())
 
 
 @durably.workflow
 def returner(name: str) -> int:
     """Ends when it is told to."""
-    _gates[name].wait()
+    GATES[name].wait()
     return time.monotonic_ns()
 
 
@@ -75,57 +72,35 @@ def player(peer: str, turns: int, serves: bool) -> int:
     return turns
 
 
-class Durably:
+class Durably(SpeakerBase):
     """See ``benchmarks.talking.Speaker``."""
 
     def version(self) -> str:
         return durably.__version__
 
-    def prepare(self, kind: Kind, name: str) -> None:
-        if kind != "message":
-            _gates[name] = threading.Event()
-            with durably.workflow_options(workflow_id=name):
-                durably.start_workflow(setter if kind == "event" else returner, name)
+    def started(self, workflow_id: str, workflow: Any, *arguments: object) -> Any:
+        with durably.workflow_options(workflow_id=workflow_id):
+            return durably.start_workflow(workflow, *arguments)
 
-    def wait(self, kind: Kind, name: str) -> int:
+    def known(self, kind: Kind, name: str) -> int:
         if kind == "message":
             with durably.workflow_options(workflow_id=name):
                 return receiver()
-        wait = partial(durably.get_event, key="moment") if kind == "event" else durably.get_result
-        value = wait(name, timeout_seconds=60)
-        return time.monotonic_ns() - int(value)
+        if kind == "event":
+            return int(durably.get_event(name, "moment", timeout_seconds=60))
+        return int(durably.get_result(name, timeout_seconds=60))
 
-    def tell(self, kind: Kind, name: str) -> None:
-        if kind == "message":
-            durably.send(name, time.monotonic_ns())
-        else:
-            _gates[name].set()
+    def send(self, name: str, moment: int) -> None:
+        durably.send(name, moment)
 
-    def fan_out(self, children: int) -> float:
-        began = time.perf_counter()
-        assert parent(children) == children * (children - 1) // 2
-        return time.perf_counter() - began
-
-    def fan_out_at_once(self, children: int) -> float:
-        began = time.perf_counter()
-        assert durably.start_workflow(parent_at_once, children).get_result() == children * (children - 1) // 2
-        return time.perf_counter() - began
-
-    def ping_pong(self, turns: int) -> float:
-        names = [str(uuid4()), str(uuid4())]
-        began = time.perf_counter()
-        handles = []
-        for place in (1, 0):
-            with durably.workflow_options(workflow_id=names[place]):
-                handles.append(durably.start_workflow(player, names[1 - place], turns, place == 0))
-        assert [handle.get_result() for handle in handles] == [turns, turns]
-        return time.perf_counter() - began
+    def parent_at_once(self, children: int) -> int:
+        return durably.start_workflow(parent_at_once, children).get_result()
 
 
 def main(url: str) -> None:
     """Serve until there are no more calls."""
     with durably.Durably("benchmark", system_database_url=url):
-        serve(Durably())
+        serve(Durably(setter=setter, returner=returner, parent=parent, player=player))
         os._exit(0)
 
 
